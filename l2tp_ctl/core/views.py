@@ -1,0 +1,61 @@
+"""What the Endpoint tells of itself: immutable snapshots for the admin commands and the metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from l2tp_ctl.core.settings import Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionView:
+    """One configured session.  Session ids are 0 and cookie lengths 0 until they are known."""
+
+    name: str
+    tunnel: str
+    interface: str
+    remote_end_id: bytes
+    pseudowire_type: int
+    state: str
+    """``idle``, ``wait-control-conn``, ``wait-reply``, ``wait-connect`` or ``established`` (RFC 3931, section 7.3)."""
+    local_session_id: int
+    peer_session_id: int
+    local_cookie_length: int
+    peer_cookie_length: int
+    mtu: int
+    """The interface's MTU as the helper set it, 0 while there is none."""
+    since: float
+    """Time of the last change of state, on the Endpoint's clock."""
+    last_error: str
+    """Why the session last went down or did not come up; empty if it never did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TunnelView:
+    """One configured tunnel and its control connection, if it has one."""
+
+    name: str
+    state: str
+    """``idle``, ``wait-ctl-reply``, ``wait-ctl-conn`` or ``established`` (RFC 3931, section 7.2)."""
+    address: Address
+    local_connection_id: int
+    peer_connection_id: int
+    peer_host_name: bytes
+    peer_router_id: int
+    peer_vendor_name: bytes
+    ns: int
+    nr: int
+    window: int
+    """Messages that may be unacknowledged now: the lesser of the peer's window and the congestion window."""
+    unacknowledged: int
+    queued: int
+    retransmissions: int
+    authenticated: bool
+    initiator: bool
+    """Whether this end began the control connection."""
+    since: float
+    """Time of the last change of state, on the Endpoint's clock."""
+    next_attempt: float | None
+    """When the next SCCRQ is due, on the Endpoint's clock; None while connected or when this end only answers."""
+    last_error: str
+    sessions: tuple[SessionView, ...]
