@@ -1,0 +1,99 @@
+"""Control message authentication of one control connection (RFC 3931, section 4.3).
+
+With a secret, both ends send a nonce and sign every message, and nothing unsigned is believed.  Without one, messages
+may still carry a digest made with the empty secret: it proves integrity and nothing else, and is sent where the
+configuration asks for it or the peer began with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+
+from l2tp_ctl.core.avp import RawAvp
+from l2tp_ctl.core.digest import DigestType, Signer, digests, nonce, shared_key, verify
+from l2tp_ctl.core.header import Header
+from l2tp_ctl.core.message import MessageType
+from l2tp_ctl.core.settings import DigestPolicy, TunnelSettings
+
+NONCE_LENGTH = 16
+"""Octets of our nonce; RFC 3931, section 5.4.3 asks for at least 16."""
+
+
+class Verdict(Enum):
+    """What a message's authentication came to."""
+
+    OK = auto()
+    MISSING = auto()
+    """A digest is required and there is none."""
+    UNSUPPORTED = auto()
+    """Only digests of a type that is not allowed here."""
+    INVALID = auto()
+    """The digest does not fit the octets."""
+    NO_NONCE = auto()
+    """The digest fits, but the peer sent no nonce where it must."""
+
+
+class Authentication:
+    """Keys, nonces and digest types of one control connection, one end."""
+
+    def __init__(self, settings: TunnelSettings, entropy: Callable[[int], bytes]) -> None:
+        self.required = bool(settings.secrets)
+        """Whether messages without a valid digest are dropped."""
+        self.signing = self.required or settings.digest in (DigestPolicy.MD5, DigestPolicy.SHA1)
+        """Whether our messages carry digests."""
+        self.type = DigestType.SHA1 if settings.digest is DigestPolicy.SHA1 else DigestType.MD5
+        """The type we sign with."""
+        self.local_nonce = entropy(NONCE_LENGTH) if self.required else b""
+        self.peer_nonce = b""
+        self._entropy = entropy
+        self._policy = settings.digest
+        self._keys = tuple(shared_key(secret.value) for secret in settings.secrets) or (shared_key(b""),)
+
+    def check(self, data: bytes, header: Header, avps: Sequence[RawAvp], message_type: int) -> Verdict:
+        """Judge one received message over its raw octets, before anything of it is used.
+
+        A message that opens a control connection (SCCRQ, SCCRP) also brings the peer's nonce.
+        """
+        types = set(digests(avps))
+        if not types:
+            return Verdict.MISSING if self.required else Verdict.OK
+        if not types & self._allowed():
+            return Verdict.UNSUPPORTED
+        opening = message_type in (MessageType.SCCRQ, MessageType.SCCRP)
+        peer_nonce = (nonce(avps) or b"") if opening else self.peer_nonce
+        nonces = b"" if message_type == MessageType.SCCRQ else peer_nonce + self.local_nonce
+        verified = verify(data, header, avps, self._keys, nonces)
+        if verified is None or verified not in self._allowed():
+            return Verdict.INVALID
+        if opening:
+            if self.required and not peer_nonce:
+                return Verdict.NO_NONCE
+            self.peer_nonce = peer_nonce
+        if message_type == MessageType.SCCRQ:
+            self._mirror(verified)
+        return Verdict.OK
+
+    def signers(self, message_type: int) -> tuple[Signer, ...]:
+        """Return what signs a message of this type: one signer for each secret, none when we do not sign."""
+        if not self.signing:
+            return ()
+        nonces = b"" if message_type == MessageType.SCCRQ else self.local_nonce + self.peer_nonce
+        return tuple(Signer(self.type, key, nonces) for key in self._keys)
+
+    def _allowed(self) -> set[int]:
+        match self._policy:
+            case DigestPolicy.MD5:
+                return {DigestType.MD5}
+            case DigestPolicy.SHA1:
+                return {DigestType.SHA1}
+            case _:
+                return {DigestType.MD5, DigestType.SHA1}
+
+    def _mirror(self, verified: DigestType) -> None:
+        """Answer an SCCRQ as its sender began: its digest type, and a nonce if it sent one."""
+        if self._policy in (DigestPolicy.AUTO, DigestPolicy.NONE):
+            self.type = verified
+            self.signing = True
+        if self.peer_nonce and not self.local_nonce:
+            self.local_nonce = self._entropy(NONCE_LENGTH)

@@ -1,0 +1,218 @@
+"""One control connection's way to its peer: identifiers, address, authentication and reliable delivery.
+
+A Connection outlives the state machine that it served: after StopCCN it lingers, so that the peer's
+retransmissions are still acknowledged and ours still sent (RFC 3931, section 3.3.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from l2tp_ctl.catalogue import Entry, Field
+from l2tp_ctl.core import codec, hiding
+from l2tp_ctl.core.authentication import Authentication, Verdict
+from l2tp_ctl.core.avp import RawAvp
+from l2tp_ctl.core.channel import Channel
+from l2tp_ctl.core.context import Context
+from l2tp_ctl.core.effects import Send
+from l2tp_ctl.core.errors import Drop, ProtocolError
+from l2tp_ctl.core.header import Header
+from l2tp_ctl.core.message import Message, MessageType
+from l2tp_ctl.core.settings import Address, TunnelSettings
+from l2tp_ctl.core.timers import Timer
+
+Receiver = Callable[[Message, float], None]
+Failure = Callable[[float], None]
+
+
+def message_name(message_type: int) -> str:
+    """Return a message type's name for people, its number where it has none."""
+    try:
+        return MessageType(message_type).text
+    except ValueError:
+        return str(int(message_type))
+
+
+def peek_type(avps: Sequence[RawAvp]) -> int:
+    """Return the Message Type of a message not yet authenticated; ACK for one without AVPs, -1 if unreadable."""
+    if not avps:
+        return MessageType.ACK
+    first = avps[0]
+    if first.vendor or first.type or first.hidden or len(first.value) != 2:
+        return -1
+    return int.from_bytes(first.value, "big")
+
+
+class Connection:
+    """The transport of one control connection.
+
+    ``receiver`` gets each message once and in order; ``failure`` is called when the peer acknowledges no more.
+    """
+
+    def __init__(
+        self, context: Context, settings: TunnelSettings, address: Address, authentication: Authentication
+    ) -> None:
+        self.context = context
+        self.settings = settings
+        self.address = address
+        self.authentication = authentication
+        self.local_id = context.connection_id()
+        self.peer_id = 0
+        """The peer's Control Connection ID, 0 until it told us."""
+        self.opened_by = b""
+        """The SCCRQ that began it, octet for octet, if the peer's did: recognises its retransmissions."""
+        self.channel = Channel(
+            retry=settings.retry, receive_window=settings.receive_window, limits=context.limits
+        )
+        self.last_received = 0.0
+        self.receiver: Receiver | None = None
+        self.failure: Failure | None = None
+        self._hide_keys = tuple(hiding.hiding_key(secret.value) for secret in settings.secrets)
+        self._retransmit: Timer | None = None
+        self._linger: Timer | None = None
+        context.connections[self.local_id] = self
+
+    def submit(self, message: Message, now: float) -> None:
+        """Send a message as soon as the window allows.  A full queue counts as a failed delivery."""
+        self.log(Entry.SEND_MESSAGE, msg_type=message_name(message.type))
+        if self.channel.submit(message):
+            self.context.touch(self)
+        else:
+            self._fail(now)
+
+    def receive(self, data: bytes, header: Header, avps: Sequence[RawAvp], address: Address, now: float) -> None:
+        """Authenticate and decode one datagram, and hand on what is now in order.
+
+        Raises ProtocolError where the datagram is dropped.
+        """
+        message_type = peek_type(avps)
+        self.authenticate(data, header, avps, message_type)
+        if not avps:
+            self._acknowledged(header, now)
+            return
+        message = codec.interpret(avps, self._hide_keys)
+        if message.type is MessageType.ACK:
+            self.log(Entry.RECEIVE_EXPLICIT_ACK)
+            self._acknowledged(header, now)
+            return
+        self._acknowledged(header, now)
+        self.context.touch(self)
+        drop, ready = self.channel.accept(header.ns, message)
+        if drop is not None or not ready:
+            self.log(Entry.SEQUENCE_NUMBER_MISMATCH, ns=header.ns, nr=self.channel.nr)
+        if drop is not None:
+            raise ProtocolError(drop, f"Ns {header.ns}, expected {self.channel.nr}")
+        for message in ready:
+            if message.type is MessageType.SCCRP and not self.peer_id:
+                # The responder may answer from another port, and tells which of our addresses it reached.
+                self.address = replace(address, local_port=self.address.local_port)
+            if self.receiver is not None:
+                self.receiver(message, now)
+
+    def authenticate(self, data: bytes, header: Header, avps: Sequence[RawAvp], message_type: int) -> None:
+        """Raise ProtocolError unless the message may be believed; log why."""
+        verdict = self.authentication.check(data, header, avps, message_type)
+        if verdict is Verdict.OK:
+            return
+        log_verdict(self.log, verdict, avps, message_type, str(self.address))
+        raise ProtocolError(Drop.AUTHENTICATION, verdict.name.lower())
+
+    def flush(self, now: float) -> None:
+        """Send what the window allows, or else the acknowledgement that is due."""
+        if self.context.connections.get(self.local_id) is not self:
+            return
+        for outgoing in self.channel.transmit(now):
+            message = outgoing.message
+            self.log(Entry.SEND_CONTROL_PACKET, n=outgoing.sends, msg_type=message_name(message.type))
+            self._send(message, outgoing.ns)
+        if self.channel.ack_due:
+            self._acknowledge()
+        self._arm()
+
+    def linger(self, now: float) -> None:
+        """Serve no state machine any more; acknowledge and retransmit for one full cycle, then be gone."""
+        self.receiver = self.failure = None
+        if self._linger is None:
+            self._linger = self.context.timers.at(now + self.context.limits.linger, self._release)
+        self.context.touch(self)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it only lingers."""
+        return self._linger is not None
+
+    def log(self, entry: Entry, **fields: Field) -> None:
+        """Log an entry with our Control Connection ID as its ``tunnel_id``."""
+        self.context.log(entry, tunnel=self.settings.name, tunnel_id=self.local_id, **fields)
+
+    def _acknowledged(self, header: Header, now: float) -> None:
+        if not self.channel.acknowledge(header.nr, now):
+            raise ProtocolError(Drop.ACKNOWLEDGEMENT, f"Nr {header.nr}, sent up to {self.channel.next_ns}")
+        self.last_received = now
+        self.context.touch(self)
+
+    def _send(self, message: Message, ns: int) -> None:
+        data = codec.encode(
+            message,
+            connection_id=self.peer_id,
+            ns=ns,
+            nr=self.channel.nr,
+            signers=self.authentication.signers(message.type),
+        )
+        self.channel.ack_due = False
+        self.context.effects.append(Send(self.address, data))
+
+    def _acknowledge(self) -> None:
+        """Acknowledge at once: explicitly where messages are signed, by a ZLB elsewhere (section 4.3)."""
+        if self.authentication.signing:
+            self._send(Message(type=MessageType.ACK), self.channel.next_ns)
+            return
+        self.channel.ack_due = False
+        data = codec.encode_zlb(self.peer_id, self.channel.next_ns, self.channel.nr)
+        self.context.effects.append(Send(self.address, data))
+
+    def _arm(self) -> None:
+        if self._retransmit is not None:
+            self._retransmit.cancel()
+            self._retransmit = None
+        if self.channel.deadline is not None:
+            self._retransmit = self.context.timers.at(self.channel.deadline, self._expire)
+
+    def _expire(self, now: float) -> None:
+        if self.channel.expire(now):
+            self.context.touch(self)
+        else:
+            self._fail(now)
+
+    def _fail(self, now: float) -> None:
+        self.log(Entry.SEND_FAILED_TUNNEL_SHUTDOWN_DEBUG)
+        failure = self.failure
+        self._release(now)
+        if failure is not None:
+            failure(now)
+
+    def _release(self, _now: float) -> None:
+        """Forget the connection: its identifier is free, and nothing is sent or armed any more."""
+        for timer in (self._retransmit, self._linger):
+            if timer is not None:
+                timer.cancel()
+        self.receiver = self.failure = None
+        if self.context.connections.get(self.local_id) is self:
+            del self.context.connections[self.local_id]
+
+
+def log_verdict(
+    log: Callable[..., None], verdict: Verdict, avps: Sequence[RawAvp], message_type: int, address: str
+) -> None:
+    """Log why a message is not believed."""
+    name = message_name(message_type)
+    match verdict:
+        case Verdict.INVALID:
+            log(Entry.MESSAGE_DIGEST_INVALID, msg_type=name)
+        case Verdict.UNSUPPORTED:
+            log(Entry.ONLY_HMAC_MD5, func="authenticate", n=avps[1].value[0], msg_type=name)
+        case Verdict.NO_NONCE if message_type == MessageType.SCCRP:
+            log(Entry.NONCE_NOT_FOUND)
+        case _:
+            log(Entry.AUTHENTICATION_MISSING, msg_type=name, address=address)

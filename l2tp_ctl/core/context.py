@@ -1,0 +1,84 @@
+"""What every part of one Endpoint shares: entropy, limits, timers, identifiers, and the effects so far."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from l2tp_ctl.catalogue import Entry, Field
+from l2tp_ctl.core.effects import Effect, Log
+from l2tp_ctl.core.settings import Limits
+from l2tp_ctl.core.timers import Timers
+
+if TYPE_CHECKING:
+    from l2tp_ctl.core.connection import Connection
+    from l2tp_ctl.core.session import Session
+
+
+class Context:
+    """Shared by the endpoint, its peers, tunnels, sessions and connections."""
+
+    def __init__(self, entropy: Callable[[int], bytes], limits: Limits) -> None:
+        self.entropy = entropy
+        """Returns that many random octets: the one source of randomness."""
+        self.limits = limits
+        self.timers = Timers()
+        self.counters: Counter[str] = Counter()
+        """Datagrams and messages by what became of them."""
+        self.connections: dict[int, Connection] = {}
+        """By our Control Connection ID; closed ones stay while they linger."""
+        self.sessions: dict[int, Session] = {}
+        """By our session id, from the first message of a session to its end."""
+        self.requests: dict[int, Session] = {}
+        """Unanswered helper requests."""
+        self.half_open = 0
+        """Control connections that a peer began and has not finished."""
+        self.effects: list[Effect] = []
+        self._touched: dict[Connection, None] = {}
+        self._serial = 0
+        self._request = 0
+
+    def log(self, entry: Entry, *, tunnel: str = "", session: str = "", **fields: Field) -> None:
+        """Log one catalogue entry."""
+        self.effects.append(Log(entry, fields, tunnel, session))
+
+    def touch(self, connection: Connection) -> None:
+        """Have the connection send what it can before this event ends."""
+        self._touched[connection] = None
+
+    def flush(self, now: float) -> None:
+        """Let every touched connection send."""
+        while self._touched:
+            connection = next(iter(self._touched))
+            del self._touched[connection]
+            connection.flush(now)
+
+    def connection_id(self) -> int:
+        """Return a Control Connection ID that is not in use: random and never 0 (RFC 3931, section 5.4.3)."""
+        return self._unused(self.connections)
+
+    def session_id(self) -> int:
+        """Return a session id that is not in use: random and never 0 (RFC 3931, section 5.4.4)."""
+        return self._unused(self.sessions)
+
+    def serial(self) -> int:
+        """Return the next Serial Number (RFC 3931, section 5.4.4)."""
+        self._serial = (self._serial + 1) & 0xFFFFFFFF
+        return self._serial
+
+    def request(self, session: Session) -> int:
+        """Return a number for a helper request whose answer goes to ``session``."""
+        self._request += 1
+        self.requests[self._request] = session
+        return self._request
+
+    def spread(self, seconds: float, share: float = 0.1) -> float:
+        """Return ``seconds`` less up to ``share`` of it at random, so that many timers do not fire at once."""
+        return seconds * (1 - share * int.from_bytes(self.entropy(2), "big") / 0xFFFF)
+
+    def _unused(self, used: dict[int, Connection] | dict[int, Session]) -> int:
+        while True:
+            number = int.from_bytes(self.entropy(4), "big")
+            if number and number not in used:
+                return number
