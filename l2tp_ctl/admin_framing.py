@@ -1,0 +1,99 @@
+"""Length-prefixed JSON frames: the octets of the admin protocol, without any input or output.
+
+A frame is a 4-octet big-endian length and that many octets of JSON text in UTF-8, which must be one object.  What
+the objects mean is ``admin_schema``'s business.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from l2tp_ctl.admin_schema import HEADER_LENGTH
+
+
+class FramingError(Exception):
+    """What was received is not a frame of the admin protocol.  The stream has no next frame: close it."""
+
+
+class HeaderLengthError(FramingError):
+    """The header's length is zero or over the limit."""
+
+
+class BodyError(FramingError):
+    """The body is not one JSON object in UTF-8, is nested too deeply, or holds too long a number or half a character."""
+
+
+def encode(body: Mapping[str, Any]) -> bytes:
+    """Return the frame that carries ``body``; ``TypeError`` or ``ValueError`` where JSON cannot."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return len(text).to_bytes(HEADER_LENGTH, "big") + text
+
+
+class Decoder:
+    """Cuts a stream of octets into the bodies of frames.
+
+    ``limit`` is the largest body taken, in octets.  At most ``limit`` octets and a header are held beyond what one
+    ``feed`` brings.  After a ``FramingError`` every further ``feed`` raises it again: the stream is lost.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._buffer = bytearray()
+        self._error: FramingError | None = None
+
+    def feed(self, data: bytes | bytearray | memoryview) -> list[dict[str, Any]]:
+        """Take what was received and return the bodies that are now complete, in order.
+
+        Raises ``FramingError``; bodies before the bad frame in the same ``data`` are then dropped with the stream.
+        """
+        if self._error is not None:
+            raise self._error
+        self._buffer += data
+        try:
+            return self._complete()
+        except FramingError as error:
+            self._error = error
+            self._buffer.clear()
+            raise
+
+    @property
+    def pending(self) -> int:
+        """Octets of a frame that is not complete yet."""
+        return len(self._buffer)
+
+    def _complete(self) -> list[dict[str, Any]]:
+        bodies = []
+        start = 0
+        while len(self._buffer) - start >= HEADER_LENGTH:
+            body = start + HEADER_LENGTH
+            length = int.from_bytes(self._buffer[start:body], "big")
+            if not 0 < length <= self._limit:
+                raise HeaderLengthError(f"frame of {length} octets, 1 to {self._limit} are allowed")
+            if len(self._buffer) - body < length:
+                break
+            start = body + length
+            bodies.append(_parse(self._buffer[body:start]))
+        del self._buffer[:start]
+        return bodies
+
+
+def _parse(text: bytearray) -> dict[str, Any]:
+    try:
+        value = json.loads(text.decode(), parse_constant=_refuse_constant)
+        if b"\\u" in text:
+            # An escaped surrogate without its other half is a string that could be neither sent on nor printed.
+            encode({"": value})
+    except UnicodeDecodeError as error:
+        raise BodyError("the body is not UTF-8") from error
+    except (ValueError, RecursionError) as error:
+        # ValueError is also an integer of more digits than Python converts.
+        raise BodyError(f"the body is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise BodyError("the body is not a JSON object")
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
