@@ -1,0 +1,41 @@
+"""What every test shares: what cannot run here is skipped, each kind with its one reason."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.support.netns import sweep
+
+
+def _missing() -> dict[str, str]:
+    """Reason why tests with a marker cannot run here, by marker."""
+    reasons = {}
+    if os.geteuid() != 0:
+        reasons["root"] = "needs root"
+    elif shutil.which("ip") is None:
+        reasons["root"] = "needs iproute2"
+    if shutil.which("tshark") is None:
+        reasons["tshark"] = "needs tshark"
+    if shutil.which("vpnserver") is None or shutil.which("vpncmd") is None:
+        reasons["softether"] = "needs softether-vpnserver and softether-vpncmd"
+    return reasons
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = _missing()
+    for item in items:
+        for marker, reason in missing.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+    if "root" not in missing and any(item.get_closest_marker("root") for item in items):
+        sweep()
+
+
+@pytest.fixture
+def repository() -> Path:
+    """The checkout under test."""
+    return Path(__file__).resolve().parent.parent
