@@ -7,6 +7,7 @@ the objects mean is ``admin_schema``'s business.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +23,7 @@ class HeaderLengthError(FramingError):
 
 
 class BodyError(FramingError):
-    """The body is not one JSON object in UTF-8, is nested too deeply, or holds too long a number or half a character."""
+    """The body is not one JSON object in UTF-8, or it is nested too deeply or holds what could not be encoded again."""
 
 
 def encode(body: Mapping[str, Any]) -> bytes:
@@ -81,7 +82,7 @@ class Decoder:
 
 def _parse(text: bytearray) -> dict[str, Any]:
     try:
-        value = json.loads(text.decode(), parse_constant=_refuse_constant)
+        value = json.loads(text.decode(), parse_float=_finite, parse_constant=_finite)
         if b"\\u" in text:
             # An escaped surrogate without its other half is a string that could be neither sent on nor printed.
             encode({"": value})
@@ -95,5 +96,8 @@ def _parse(text: bytearray) -> dict[str, Any]:
     return value
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON number")
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"{number} is not a finite number")
+    return value

@@ -10,8 +10,9 @@ Answer:  ``{"v": 1, "id": N, "ok": true, "result": ...}``
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 VERSION = 1
 HEADER_LENGTH = 4
@@ -19,6 +20,10 @@ MAX_REQUEST = 65536
 """Octets of the largest request body; a longer header closes the client."""
 MAX_ANSWER = 64 * 1024 * 1024
 """Octets of the largest answer body."""
+MAX_ID = 2**53 - 1
+"""The largest request id: the largest integer that every JSON implementation keeps exact."""
+MAX_ARGUMENT = 255
+"""Characters of the longest argument."""
 
 
 class Command(StrEnum):
@@ -40,19 +45,34 @@ READ_ONLY = frozenset({Command.SHOW_TUNNELS, Command.SHOW_TUNNEL, Command.SHOW_S
 """Commands that change nothing."""
 
 
+ARGUMENTS: Mapping[Command, Mapping[str, bool]] = {
+    Command.SHOW_TUNNELS: {},
+    Command.SHOW_TUNNEL: {"name": True},
+    Command.SHOW_SESSIONS: {"tunnel": False},
+    Command.CLEAR_TUNNEL: {"target": True},
+    Command.CLEAR_SESSION: {"target": True},
+}
+"""Each command's arguments and whether they are required.  Every argument is a text of 1 to 255 characters."""
+
+
 class ErrorCode(StrEnum):
     """Why a command was not carried out."""
 
     MALFORMED = "malformed"
     """The frame is not a request of this contract."""
     VERSION = "version"
+    """The request's ``v`` is not a version that is spoken here."""
     UNKNOWN_COMMAND = "unknown-command"
     BAD_ARGUMENTS = "bad-arguments"
+    """An argument is missing, unknown, no text, empty or too long."""
     NOT_FOUND = "not-found"
+    """No tunnel, session, address or interface has that name."""
     DENIED = "denied"
     """The caller's role does not allow it."""
+    BUSY = "busy"
+    """A limit of the server is reached; the same request may be made again later."""
     UNREACHABLE = "unreachable"
-    """The control process does not answer."""
+    """The control process does not answer; a command that changes something may or may not have been carried out."""
 
 
 class Error(TypedDict):
@@ -113,3 +133,67 @@ class Tunnel(TypedDict):
     next_attempt: float | None
     """Seconds to the next attempt; null when none is due."""
     last_error: str
+
+
+class Request(NamedTuple):
+    """A request that keeps to the contract."""
+
+    id: int
+    """Chosen by the client, 0..2**53-1; its answer carries it again."""
+    command: Command
+    args: dict[str, str]
+
+    def body(self) -> dict[str, Any]:
+        """Return the request as a frame's body."""
+        return {"v": VERSION, "id": self.id, "command": self.command.value, "args": self.args}
+
+
+class RequestError(Exception):
+    """A body is no request of this contract; ``id`` is None where it has none that can be used."""
+
+    def __init__(self, request_id: int | None, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.id = request_id
+        self.code = code
+
+
+def parse_request(body: Mapping[str, Any]) -> Request:
+    """Return the request in a frame's body; raises ``RequestError``.  Unknown members beside ``args`` are ignored."""
+    request_id = body.get("id")
+    if type(request_id) is not int or not 0 <= request_id <= MAX_ID:
+        raise RequestError(None, ErrorCode.MALFORMED, "id must be an integer from 0 to 2**53-1")
+    version = body.get("v")
+    if type(version) is not int or version != VERSION:
+        raise RequestError(request_id, ErrorCode.VERSION, f"v must be {VERSION}")
+    name = body.get("command")
+    if not isinstance(name, str) or name not in Command.__members__.values():
+        raise RequestError(request_id, ErrorCode.UNKNOWN_COMMAND, "no such command")
+    command = Command(name)
+    args = body.get("args", {})
+    if problem := _argument_problem(command, args):
+        raise RequestError(request_id, ErrorCode.BAD_ARGUMENTS, problem)
+    return Request(request_id, command, args)
+
+
+def _argument_problem(command: Command, args: object) -> str:
+    """Return what is wrong with a command's arguments, empty if nothing is."""
+    allowed = ARGUMENTS[command]
+    if not isinstance(args, dict):
+        return "args must be an object"
+    if missing := [name for name, required in allowed.items() if required and name not in args]:
+        return f"{command} needs {missing[0]}"
+    if args.keys() - allowed.keys():
+        return f"{command} takes " + (" and ".join(allowed) or "no arguments")
+    if not all(isinstance(value, str) and 0 < len(value) <= MAX_ARGUMENT for value in args.values()):
+        return f"every argument must be a text of 1 to {MAX_ARGUMENT} characters"
+    return ""
+
+
+def success(request_id: int, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body of the answer to a command that was carried out."""
+    return {"v": VERSION, "id": request_id, "ok": True, "result": result}
+
+
+def failure(request_id: int | None, code: ErrorCode, message: str) -> dict[str, Any]:
+    """Return the body of the answer to a command that was not carried out, ``message`` being one line for a person."""
+    return {"v": VERSION, "id": request_id, "ok": False, "error": {"code": code.value, "message": message}}
