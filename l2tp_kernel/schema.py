@@ -7,12 +7,15 @@ Session of a client
 -------------------
 1. The client connects to the side channel.  The helper checks its uid (SO_PEERCRED) and sends one packet:
    16 random octets, the token.
-2. The client connects to the ZeroMQ ROUTER with a DEALER and sends ``HELLO(version, token)``.  That binds the
-   ZeroMQ identity to the side channel connection; anything before it is refused.
-3. Sequence numbers rise by one from 1 (the HELLO's).  A request whose number is not the next one is refused.
+2. The client connects to the ZeroMQ ROUTER with a DEALER that chose no identity of its own, and sends
+   ``HELLO(version, token)``.  That binds the ZeroMQ identity to the side channel connection, once per token.  A HELLO
+   that fails is answered; whatever else comes from an unbound identity is dropped without an answer.
+3. Sequence numbers rise by one from 1 (the HELLO's).  A request whose number is not the next one is refused and
+   changes nothing.  A malformed request uses up its number; one so malformed that it shows none is answered with 0.
 4. A verb that yields a descriptor answers Ok with a handle, after it sent ``msgpack([sequence, handle])`` with the
-   descriptor (SCM_RIGHTS) over the side channel.
-5. Closing the side channel ends the client.  What it made stays, and the next client adopts it through LIST.
+   descriptor (SCM_RIGHTS) over the side channel.  The client sends nothing there.
+5. Closing the side channel ends the client.  What it made stays: the next client finds it through LIST, opens the same
+   listeners again (which yields the same handles and sockets) and sets the pseudowires that it wants to keep.
 
 The helper may also send ``[0, EVENT, [kind, interface, ...]]`` at any time after HELLO (see :class:`EventKind`).
 """
@@ -31,7 +34,13 @@ MAX_REQUEST = 65536
 MAX_BATCH = 256
 """Pseudowires in one SET_PWE_PARAM or DELETE_PWE request."""
 
+MAX_LISTENERS = 64
+"""Listeners that exist at one time; more are refused (POLICY)."""
+
 TOKEN_LENGTH = 16
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}"
+"""Names of interfaces and bridges: what Linux takes, without templates (``%d``), labels (``:``) and paths."""
 
 
 class Verb(IntEnum):
@@ -40,15 +49,30 @@ class Verb(IntEnum):
     HELLO = 1
     """``(version: int, token: bytes)`` → :class:`Capabilities` as ``[planes, pid]``."""
     OPEN_LISTENER = 2
-    """:class:`Listener` fields → ``handle``; the control socket's descriptor travels beside it."""
+    """``(plane, encapsulation, address, port)``, a :class:`Listener`, → ``[handle, flavour]``, the socket beside it.
+
+    A listener that exists already yields its handle and its socket again.
+    """
     SET_PWE_PARAM = 3
-    """``([PweParam fields, ...],)`` → one ``[status, value]`` for each, value ``[interface, mtu, ifindex]`` when Ok."""
+    """``([PweParam fields, ...],)`` → one ``[status, value]`` for each, value ``[interface, mtu, ifindex]`` when Ok.
+
+    What exists with these parameters stays as it is; what differs is changed, without a new interface where the plane
+    can.  Setting it again also computes an MTU of 0 anew.
+    """
     DELETE_PWE = 4
     """``([[interface, local_session_id], ...],)`` → one ``[status, value]`` for each."""
     LIST = 5
-    """``()`` → ``[[Listener fields + handle, ...], [PweParam fields, ...]]``: all that the helper owns."""
+    """``()`` → ``[[Listener fields + handle, ...], [PweParam fields, ...]]``: all that the helper owns.
+
+    The plane is the one in use, never AUTO.
+    """
     STATS = 6
-    """``([interface, ...],)``, empty for all → ``[[interface, counters...], ...]`` in :class:`Counters` order."""
+    """``([interface, ...],)``, empty for all → ``[[interface, counters...], ...]`` in :class:`Counters` order.
+
+    Names that the helper does not own are left out.
+    """
+    CLOSE_LISTENER = 7
+    """``(handle,)`` → None; refused while a pseudowire uses it."""
 
 
 class Status(IntEnum):
@@ -83,6 +107,8 @@ class Reason(IntEnum):
     """The helper owns no such object."""
     PLANE = 8
     """The plane that was asked for does not exist here, or cannot do this."""
+    IN_USE = 9
+    """Another pseudowire of this listener has the session ID, or pseudowires still use the listener."""
 
 
 class EventKind(IntEnum):
@@ -139,11 +165,12 @@ class Listener:
 class PweParam:
     """One pseudowire end, whole: ``set_pwe_param`` makes it exist with exactly these parameters.
 
-    Addresses are 4 or 16 octets of one family.  ``local_cookie`` is what we expect to receive, ``peer_cookie`` what
-    we send; each has 0, 4 or 8 octets and stays out of every repr.  Sublayers are 0 (none) or 1 (default),
-    sequencings 0 (none), 1 (non-IP) or 2 (all frames); ``receive_`` is what arriving frames carry, ``send_`` what we
-    put on ours.  ``mtu`` is 0 (from the path to the peer) or 68..65535, ``bridge`` a name or empty, ``up`` the
-    administrative state.
+    Addresses are 4 or 16 octets, of the listener's family; the peer's is a host's, its port 0 over IP.  Connection IDs
+    are 0 for a session without a control connection, session IDs never.  ``local_cookie`` is what we expect to
+    receive, ``peer_cookie`` what we send; each has 0, 4 or 8 octets and stays out of every repr.  Sublayers are 0
+    (none) or 1 (default), sequencings 0 (none), 1 (non-IP) or 2 (all frames); ``receive_`` is what arriving frames
+    carry, ``send_`` what we put on ours.  ``mtu`` is 0 (from the path to the peer) or 68..65535, ``bridge`` a name or
+    empty, ``up`` the administrative state.
     """
 
     plane: Plane
