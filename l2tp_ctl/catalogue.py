@@ -108,7 +108,7 @@ class Entry(Enum):
     CANNOT_FIND_SESSION_CONFIG = DEBUG, "[{tunnel_id}] can't find session config (remote-end-id={id})"
     CREATE_NEW_SESSION = DEBUG, "[{tunnel_id}] can't find session, create new session"
     CLEANUP_TUNNEL_BY_NAME = DEBUG, "[{tunnel_id}] cleanup tunnel: {name}"
-    TIE_BREAK_CHECK = DEBUG, "[{tunnel_id}] control connection tie break check: local={tie}, remote={tie}"
+    TIE_BREAK_CHECK = DEBUG, "[{tunnel_id}] control connection tie break check: local={local_tie}, remote={remote_tie}"
     DELETE_TUNNEL = DEBUG, "[{tunnel_id}] delete tunnel"
     DRAW_TIE_BREAK = DEBUG, "[{tunnel_id}] draw tie break check, state --> IDLE"
     SEND_FAILED_TUNNEL_SHUTDOWN_DEBUG = DEBUG, "[{tunnel_id}] failed to send control message. tunnel shutown."
@@ -131,6 +131,9 @@ class Entry(Enum):
     HELPER_REFUSED = ERROR, "l2tp-kernel refused {verb}: {reason}"
     HELPER_FAILED = ERROR, "l2tp-kernel failed {verb}: {error}"
 
+    CONTROL_LOST = ERROR, "connection to l2tp-ctl lost: {error}"
+
+    ADMIN_CLIENT_CUT = WARN, "admin client {who} cut: {reason}"
     AUTHENTICATION_MISSING = WARN, "[{tunnel_id}] no valid authentication in {msg_type} from {address}, dropped"
     PEER_UNKNOWN = WARN, "{msg_type} from {address}: no tunnel is configured for this peer, dropped"
     PEER_LIMIT = WARN, "{msg_type} from {address}: too many half-open control connections, dropped"
@@ -139,11 +142,13 @@ class Entry(Enum):
     VIOLATION = WARN, "[{tunnel_id}] receive {msg_type} in state {state}, which RFC 3931 does not allow"
     DATAGRAM_MALFORMED = WARN, "malformed control message from {address}: {problem}"
 
+    ADMIN_COMMAND = NOTICE, "admin command {command} {target} by {who}: {outcome}"
     TUNNEL_UP = NOTICE, "[{tunnel_id}] tunnel [{tun_name}] is up, peer:{address}"
     TUNNEL_DOWN = NOTICE, "[{tunnel_id}] tunnel [{tun_name}] is down: {reason}"
     SESSION_UP = NOTICE, "[{tunnel_id}][{session_id}] session [{name}] is up on {if_name}"
     SESSION_DOWN = NOTICE, "[{tunnel_id}][{session_id}] session [{name}] is down: {reason}"
 
+    CONTROL_CONNECTED = INFO, "connected to l2tp-ctl"
     HELPER_CONNECTED = INFO, "connected to l2tp-kernel, plane {plane}"
 
     @property
