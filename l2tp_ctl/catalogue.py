@@ -130,7 +130,6 @@ class Entry(Enum):
     HELPER_LOST = ERROR, "connection to l2tp-kernel lost: {error}"
     HELPER_REFUSED = ERROR, "l2tp-kernel refused {verb}: {reason}"
     HELPER_FAILED = ERROR, "l2tp-kernel failed {verb}: {error}"
-
     CONTROL_LOST = ERROR, "connection to l2tp-ctl lost: {error}"
 
     ADMIN_CLIENT_CUT = WARN, "admin client {who} cut: {reason}"
