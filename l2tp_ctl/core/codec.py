@@ -6,6 +6,7 @@ Reading is total: any AVPs whatsoever make a Message, or raise ProtocolError.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from l2tp_ctl.core.attributes import ATTRIBUTES, BY_TYPE, CISCO_SENT, IGNORED, Attribute
@@ -19,10 +20,15 @@ from l2tp_ctl.core.message import Message, MessageType
 _MESSAGE_TYPE = 0
 _EXTENDED_VENDOR_ID = 58
 
+
+def _raw(number: int, value: bytes, *, vendor: int = IETF, mandatory: bool = True) -> RawAvp:
+    return RawAvp(mandatory=mandatory, hidden=False, reserved=0, vendor=vendor, type=number, value=value)
+
+
 _CISCO_OPENING = (
-    RawAvp(mandatory=True, hidden=False, reserved=0, vendor=IETF, type=2, value=b"\x01\x00"),
-    RawAvp(mandatory=True, hidden=False, reserved=0, vendor=IETF, type=3, value=bytes(4)),
-    RawAvp(mandatory=True, hidden=False, reserved=0, vendor=CISCO, type=10, value=b"\x00\x01"),
+    _raw(2, b"\x01\x00"),
+    _raw(3, bytes(4)),
+    _raw(10, b"\x00\x01", vendor=CISCO),
 )
 """Protocol Version, Framing Capabilities and Draft AVP Version: what a Cisco router itself opens with."""
 
@@ -72,16 +78,16 @@ def encode(
     hidden is, which needs a Random Vector in the message.  Raises ValueError without one, and where a value is too
     long for its AVP; ``struct.error`` where an integer is out of its range.
     """
-    if hide_key is not None and message.random_vector is None:
-        raise ValueError("hiding needs a Random Vector")
-    mandatory = message.message_type_mandatory
-    message_type = encode_avp(_raw(_MESSAGE_TYPE, message.type.to_bytes(2, "big"), mandatory=mandatory))
-    parts = [message_type]
-    parts += [encode_avp(_raw(MESSAGE_DIGEST, signer.placeholder, mandatory=True)) for signer in signers]
-    parts += [encode_avp(avp) for avp in _avps(message, hide_key)]
-    body = b"".join(parts)
+    avps = tuple(_avps(message))
+    if hide_key is not None:
+        if message.random_vector is None:
+            raise ValueError("hiding needs a Random Vector")
+        avps = tuple(_hidden(avp, hide_key, message.random_vector) for avp in avps)
+    opening = encode_avp(_raw(_MESSAGE_TYPE, message.type.to_bytes(2, "big"), mandatory=message.message_type_mandatory))
+    digests = b"".join(encode_avp(_raw(MESSAGE_DIGEST, signer.placeholder)) for signer in signers)
+    body = opening + digests + b"".join(encode_avp(avp) for avp in (*avps, *message.extra))
     data = build_header(HEADER_LENGTH + len(body), connection_id, ns, nr) + body
-    return sign(data, HEADER_LENGTH + len(message_type), signers)
+    return sign(data, HEADER_LENGTH + len(opening), signers)
 
 
 def encode_zlb(connection_id: int, ns: int, nr: int) -> bytes:
@@ -137,25 +143,22 @@ def _extended(avp: RawAvp) -> RawAvp:
     return RawAvp(avp.mandatory, avp.hidden, avp.reserved, vendor, number, avp.value[6:], avp.offset)
 
 
-def _avps(message: Message, hide_key: bytes | None) -> Iterator[RawAvp]:
-    """Yield a message's AVPs after the digests, in the order of the table."""
+def _avps(message: Message) -> Iterator[RawAvp]:
+    """Yield the AVPs of a message's fields, in the order of the table."""
     for attribute in ATTRIBUTES:
-        value = getattr(message, attribute.field)
-        if value is None or value is False or not _is_sent(attribute, message):
+        if attribute.vendor == CISCO and not (message.cisco and attribute.type in CISCO_SENT):
             continue
-        octets = attribute.kind.encode(value)
-        hidden = hide_key is not None and attribute.hideable
-        if hide_key is not None and message.random_vector is not None and attribute.hideable:
-            octets = hide(attribute.type, octets, hide_key, message.random_vector)
-        yield RawAvp(attribute.mandatory, hidden, 0, attribute.vendor, attribute.type, octets)
+        value = getattr(message, attribute.field)
+        if value is not None and value is not False:
+            octets = attribute.kind.encode(value)
+            yield _raw(attribute.type, octets, vendor=attribute.vendor, mandatory=attribute.mandatory)
     if message.cisco and message.type in (MessageType.SCCRQ, MessageType.SCCRP):
         yield from _CISCO_OPENING
-    yield from message.extra
 
 
-def _is_sent(attribute: Attribute, message: Message) -> bool:
-    return attribute.vendor == IETF or (message.cisco and attribute.type in CISCO_SENT)
-
-
-def _raw(number: int, value: bytes, *, mandatory: bool) -> RawAvp:
-    return RawAvp(mandatory, hidden=False, reserved=0, vendor=IETF, type=number, value=value)
+def _hidden(avp: RawAvp, key: bytes, random_vector: bytes) -> RawAvp:
+    """Return the AVP hidden, or as it is where it must not be."""
+    attribute = BY_TYPE.get((avp.vendor, avp.type))
+    if attribute is None or not attribute.hideable:
+        return avp
+    return replace(avp, hidden=True, value=hide(avp.type, avp.value, key, random_vector))

@@ -76,7 +76,7 @@ def verify(
     avps: Sequence[RawAvp],
     keys: Sequence[bytes],
     nonces: bytes,
-    types: Collection[int] = tuple(DigestType),
+    types: Collection[DigestType] = tuple(DigestType),
 ) -> DigestType | None:
     """Return the type of the first digest that fits the message under any of ``keys``, None if there is none.
 
@@ -88,9 +88,8 @@ def verify(
         start = avp.offset + AVP_HEADER_LENGTH + 1
         zeroed[start : start + len(avp.value) - 1] = bytes(len(avp.value) - 1)
     for avp in found:
-        for digest_type in DigestType:
-            if avp.value[0] != digest_type or digest_type not in types:
-                continue
+        if avp.value[0] in types:
+            digest_type = DigestType(avp.value[0])
             for key in keys:
                 if hmac.compare_digest(_compute(digest_type, key, nonces, zeroed), avp.value[1:]):
                     return digest_type

@@ -43,7 +43,11 @@ def _chain(attribute_type: int, text: bytes, key: bytes, random_vector: bytes, *
     for start in range(0, len(text), _BLOCK):
         block = text[start : start + _BLOCK]
         mask = hashlib.md5(seed, usedforsecurity=False).digest()
-        combined = bytes(octet ^ cover for octet, cover in zip(block, mask, strict=False))
+        combined = _xor(block, mask[: len(block)])
         result += combined
         seed = key + (block if decipher else combined)
     return result
+
+
+def _xor(one: bytes, other: bytes) -> bytes:
+    return (int.from_bytes(one, "big") ^ int.from_bytes(other, "big")).to_bytes(len(one), "big")

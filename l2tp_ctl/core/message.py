@@ -99,4 +99,5 @@ class Message:
     unrecognised: tuple[RawAvp, ...] = ()
     """Received AVPs that are unknown or malformed: the M bit decides what becomes of the message."""
     cisco: bool = False
-    """Received with Cisco's vendor AVPs (vendor 9): the peer speaks that dialect.  Sent: those beside RFC 3931's own."""
+    """Received with Cisco's vendor AVPs (vendor 9): the peer speaks that dialect.
+    Sent: with those beside RFC 3931's."""
