@@ -1,0 +1,48 @@
+# What a person and the continuous integration run.  `make help` lists it.
+
+PYTHON       ?= python3
+SEEDS        ?= 1000
+ENCAPSULATION ?= udp
+PYTEST       ?=
+BIN          := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help test test-debian demo demo-stop lint sim bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: ## Prepare what is missing and run every test (PYTEST="-k words" chooses)
+	@$(PYTHON) tools/prepare.py
+	@$(BIN)/python -m pytest $(PYTEST)
+
+test-debian: ## The tests that meet libraries, on Debian's own versions of them
+	@$(PYTHON) tools/prepare.py
+	@.venv-debian/bin/python -m pytest tests/kernel tests/runtime tests/admin tests/live $(PYTEST)
+
+demo: ## Two hosts, a pseudowire, a ping (ENCAPSULATION=udp|ip, KEEP=1 leaves it running)
+	@$(PYTHON) tools/prepare.py demo
+	@$(BIN)/python tools/demo.py --encapsulation $(ENCAPSULATION) $(if $(KEEP),--keep)
+
+demo-stop: ## Remove what `make demo KEEP=1` left running
+	@$(PYTHON) tools/demo.py --stop
+
+lint: ## ruff, mypy --strict, import-linter
+	@$(PYTHON) tools/prepare.py
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy --strict
+	$(BIN)/lint-imports
+
+sim: ## Two endpoints on a virtual clock, SEEDS=N random networks
+	@$(PYTHON) tools/prepare.py
+	@$(BIN)/python -m tests.sim --seeds $(SEEDS)
+
+bench: ## Frames and sessions per second of the forwarding planes here
+	@$(PYTHON) tools/prepare.py
+	@$(BIN)/python -m tests.bench
+
+clean: ## Remove environments, caches and the demo's output
+	rm -rf .venv .venv-debian .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \
+		.coverage build dist *.egg-info demo-output
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
