@@ -1,0 +1,115 @@
+"""``l2tp-admin serve`` as a process: its listening socket, its signals and its life under a service manager."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import grp
+import os
+import signal
+import socket
+import stat
+from pathlib import Path
+
+import setproctitle
+
+from l2tp_admin import systemd
+from l2tp_admin.limits import Limits
+from l2tp_admin.log import to_stderr
+from l2tp_admin.peer import Roles
+from l2tp_admin.server import Server
+from l2tp_admin.upstream import Upstream
+from l2tp_ctl.catalogue import Entry
+
+_BACKLOG = 128
+
+
+def serve(listen: Path, control: Path, operators: str | None, viewers: str | None) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit status: 0 after a signal, 1 where it could not begin.
+
+    ``operators`` and ``viewers`` are names of groups, or None.
+    """
+    setproctitle.setproctitle("l2tp-admin: serve")
+    try:
+        roles = Roles(os.geteuid(), _group(operators), _group(viewers))
+        inherited = systemd.inherited_listener()
+        listener = inherited or _listen(
+            listen, {group for group in (roles.operators, roles.viewers) if group is not None}
+        )
+    except (OSError, LookupError) as error:
+        to_stderr(Entry.CONFIG_ERROR, tag=str(listen), problem=str(error))
+        to_stderr(Entry.L2TPD_INITIALIZATION_FAILED)
+        return 1
+    try:
+        asyncio.run(_run(listener, control, roles))
+    finally:
+        listener.close()
+        if inherited is None:
+            listen.unlink(missing_ok=True)
+    return 0
+
+
+async def _run(listener: socket.socket, control: Path, roles: Roles) -> None:
+    limits = Limits()
+    upstream = Upstream(control, limits.answer_time, to_stderr)
+    server = Server(upstream, roles, limits, to_stderr)
+    accepting = asyncio.create_task(server.run(listener))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop, number, accepting)
+    systemd.notify("READY=1")
+    await asyncio.wait([accepting])
+    systemd.notify("STOPPING=1")
+    await upstream.close()
+    await server.close()
+    with contextlib.suppress(asyncio.CancelledError):
+        accepting.result()
+
+
+def _stop(number: int, accepting: asyncio.Task[None]) -> None:
+    to_stderr(Entry.RECEIVED_SIGNAL, signo=number)
+    accepting.cancel()
+
+
+def _group(name: str | None) -> int | None:
+    if name is None:
+        return None
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise LookupError(f"there is no group {name}") from None
+
+
+def _listen(path: Path, groups: set[int]) -> socket.socket:
+    """Return the socket that listens at ``path``, in the place of one that a dead process left.
+
+    Without a group only root and our own user can connect; one group may too; of two groups a file has no notion,
+    so then anybody may connect, and the roles alone decide.
+    """
+    _remove_abandoned(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        # Until listen() nobody can connect, whatever the mode is.
+        listener.bind(str(path))
+        if len(groups) == 1:
+            os.chown(path, -1, min(groups))
+        path.chmod((0o600, 0o660, 0o666)[len(groups)])
+        listener.listen(_BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _remove_abandoned(path: Path) -> None:
+    if not path.exists():
+        return
+    if not stat.S_ISSOCK(path.lstat().st_mode):
+        raise FileExistsError(f"{path} is there and is no socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+        else:
+            raise FileExistsError(f"{path} is served by another process")

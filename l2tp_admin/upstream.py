@@ -1,0 +1,116 @@
+"""The one connection to the control process, shared by every client."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from l2tp_admin.log import Log
+from l2tp_ctl.admin_framing import Decoder, FramingError, encode
+from l2tp_ctl.admin_schema import MAX_ANSWER, MAX_ID, ErrorCode, Request, failure
+from l2tp_ctl.catalogue import Entry
+
+_READ_SIZE = 256 * 1024
+"""Octets read at once."""
+
+_UNSENT_LIMIT = 1024 * 1024
+"""Octets of requests that a control process which does not read may leave with us."""
+
+
+class Upstream:
+    """Asks the control process, connecting when there is something to ask.
+
+    Requests of all clients share the connection, each under an id of our own.  ``answer_time`` is in seconds.
+    """
+
+    def __init__(self, path: Path, answer_time: float, log: Log) -> None:
+        self._path = path
+        self._answer_time = answer_time
+        self._log = log
+        self._connecting = asyncio.Lock()
+        self._writer: asyncio.StreamWriter | None = None
+        self._receiving: asyncio.Task[None] | None = None
+        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._last_id = 0
+        self._reported_lost = False
+
+    async def ask(self, request: Request) -> dict[str, Any]:
+        """Return the control process's answer, under the request's own id; ``unreachable`` where there is none."""
+        try:
+            async with asyncio.timeout(self._answer_time):
+                answer = await self._exchange(request)
+        except TimeoutError:
+            return failure(request.id, ErrorCode.UNREACHABLE, f"l2tp-ctl gave no answer in {self._answer_time:g} s")
+        except OSError as error:
+            return failure(request.id, ErrorCode.UNREACHABLE, f"l2tp-ctl is away: {_reason(error)}")
+        return {**answer, "id": request.id}
+
+    async def _exchange(self, request: Request) -> dict[str, Any]:
+        writer = await self._connected()
+        if writer.transport.get_write_buffer_size() > _UNSENT_LIMIT:
+            raise BlockingIOError("it does not read")
+        self._last_id = self._last_id % MAX_ID + 1
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waiting[own_id := self._last_id] = answer
+        try:
+            writer.write(encode(request._replace(id=own_id).body()))
+            return await answer
+        finally:
+            del self._waiting[own_id]
+
+    async def _connected(self) -> asyncio.StreamWriter:
+        async with self._connecting:
+            if self._writer is None:
+                try:
+                    reader, self._writer = await asyncio.open_unix_connection(self._path, limit=_READ_SIZE)
+                except OSError as error:
+                    self._report_lost(error)
+                    raise
+                self._reported_lost = False
+                self._log(Entry.CONTROL_CONNECTED)
+                self._receiving = asyncio.create_task(self._receive(reader, self._writer))
+            return self._writer
+
+    async def _receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Hand out answers until the connection ends, then fail whatever still waits on it."""
+        decoder = Decoder(MAX_ANSWER)
+        error: Exception = ConnectionResetError("it closed the connection")
+        try:
+            while data := await reader.read(_READ_SIZE):
+                for answer in decoder.feed(data):
+                    self._hand_out(answer)
+        except (OSError, FramingError) as cause:
+            error = cause
+        self._writer = None
+        writer.transport.abort()
+        self._report_lost(error)
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(ConnectionResetError(_reason(error)))
+
+    def _hand_out(self, answer: dict[str, Any]) -> None:
+        own_id = answer.get("id")
+        waiting = self._waiting.get(own_id) if type(own_id) is int else None
+        # An answer that nobody waits for any more came after its time.
+        if waiting is not None and not waiting.done():
+            waiting.set_result(answer)
+
+    def _report_lost(self, error: Exception) -> None:
+        """Log the loss once, not at every request until the control process is back."""
+        if not self._reported_lost:
+            self._reported_lost = True
+            self._log(Entry.CONTROL_LOST, error=_reason(error))
+
+    async def close(self) -> None:
+        """Drop the connection; whoever still waits is told ``unreachable``."""
+        if self._writer is not None and self._receiving is not None:
+            self._reported_lost = True
+            self._writer.transport.abort()
+            await self._receiving
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error)
