@@ -1,0 +1,119 @@
+"""The configuration file into values, or every mistake in it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from l2tp_ctl.catalogue import Entry, Level
+from l2tp_ctl.core.settings import Encapsulation, Secret, TunnelSettings
+from l2tp_ctl.runtime import config_schema, config_text
+from l2tp_ctl.runtime.config_reader import Reader
+from l2tp_ctl.runtime.config_schema import is_wildcard, same_family
+from l2tp_ctl.runtime.config_text import Problem
+from l2tp_ctl.runtime.config_tunnel import Local, TunnelReader, covers
+from l2tp_ctl.runtime.secrets import read_secret
+from l2tp_kernel.schema import Plane
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """One control socket that is needed; the port is 0 over IP."""
+
+    encapsulation: Encapsulation
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """What the file says, checked."""
+
+    kernel_directory: Path
+    admin_socket: Path
+    plane: Plane
+    log_level: Level
+    log_format: str
+    """``text`` or ``json``."""
+    tunnels: tuple[TunnelSettings, ...]
+    listeners: tuple[ListenAddress, ...]
+    """One for each listen address and encapsulation that some tunnel uses there."""
+    parameters: tuple[tuple[str, str, str], ...]
+    """What was set for each tunnel, as ``(tunnel, key, value)``, for the log.  Passwords are only named by file."""
+
+
+class ConfigError(Exception):
+    """The file is not usable; ``problems`` is never empty."""
+
+    def __init__(self, path: Path, problems: list[Problem]) -> None:
+        super().__init__("\n".join(f"{path}: {problem.text} ({problem.remedy})" for problem in problems))
+        self.path = path
+        self.problems = problems
+
+
+def load(path: Path, credentials: Path | None = None) -> Configuration:
+    """Read the file and the passwords it names; raises ConfigError.
+
+    Relative password files are found in ``credentials``, by default beside the configuration file.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        problem = Problem("", f"{error.strerror}; check the path and its permissions", Entry.CANNOT_OPEN_CONFIG_FILE)
+        raise ConfigError(path, [problem]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(path, [Problem("", "save it as UTF-8", problem=str(error))]) from None
+    base = credentials or path.parent
+    return parse(path, text, lambda file: read_secret(base / file))
+
+
+def parse(path: Path, text: str, secret: Callable[[Path], Secret]) -> Configuration:
+    """Return the configuration in ``text``, which is the content of ``path``; raises ConfigError.
+
+    ``secret`` reads a password file; it raises BadValue.
+    """
+    tree = config_text.parse(text)
+    reader = Reader(tree)
+    sections = {"local": config_schema.LOCAL, "listen": config_schema.LISTEN, "daemon": config_schema.DAEMON}
+    reader.unknown("", tree.values, [*sections, "tunnel"])
+    names, listen, daemon = (reader.table(name, tree.values.get(name, {}), keys) for name, keys in sections.items())
+    local = Local(names["hostname"], names["router-id"], listen["addresses"], listen["port"])
+    _check_addresses(reader, local.addresses or ())
+    tables = tree.values.get("tunnel", {})
+    tunnels = TunnelReader(reader, local, secret).tunnels(tables)
+    if reader.problems:
+        raise ConfigError(path, reader.problems)
+    return Configuration(
+        kernel_directory=daemon["kernel-directory"],
+        admin_socket=daemon["admin-socket"],
+        plane=daemon["plane"],
+        log_level=daemon["log-level"],
+        log_format=daemon["log-format"],
+        tunnels=tunnels,
+        listeners=tuple(_listeners(tunnels, local)),
+        parameters=tuple(
+            (name, key, str(value))
+            for name, table in tables.items()
+            for key, value in table.items()
+            if key != "session"
+        ),
+    )
+
+
+def _check_addresses(reader: Reader, addresses: tuple[str, ...]) -> None:
+    """Refuse listen addresses that overlap: their sockets would compete for the same messages."""
+    for position, address in enumerate(addresses):
+        if address in addresses[:position]:
+            reader.report("listen.addresses", "list each once", problem=f"{address} is there twice")
+        elif is_wildcard(address) and any(same_family(address, other) for other in addresses if other != address):
+            reader.report("listen.addresses", f"keep {address} or the others of its family", problem="they overlap")
+
+
+def _listeners(tunnels: tuple[TunnelSettings, ...], local: Local) -> Iterator[ListenAddress]:
+    for address in local.addresses or ():
+        for encapsulation in Encapsulation:
+            ways = (tunnel.address for tunnel in tunnels if tunnel.address.encapsulation is encapsulation)
+            if any(covers(address, way.local) if way.local else same_family(address, way.peer) for way in ways):
+                port = local.port or 0 if encapsulation is Encapsulation.UDP else 0
+                yield ListenAddress(encapsulation, address, port)

@@ -1,0 +1,240 @@
+"""Every key of the configuration file: which values it takes, and what it is without one.
+
+The tables at the end are literal; ``docs/configuration.md`` says the same for people, and a test compares the two.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from l2tp_ctl.catalogue import Entry, Level
+from l2tp_ctl.core.settings import Compatibility, DigestPolicy, Encapsulation, PseudowireType, Sequencing, Sublayer
+from l2tp_kernel.schema import NAME, Plane
+
+L2TP_PORT = 1701
+"""IANA's UDP port of L2TP (RFC 3931, section 4.1.2.1)."""
+
+
+class BadValue(Exception):  # noqa: N818  # the word operators see in the documentation; nothing went wrong in the program
+    """A value that its key does not take."""
+
+    def __init__(self, problem: str, remedy: str, entry: Entry = Entry.CONFIG_ERROR) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy
+        self.entry = entry
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A type of value: ``takes`` says which values it has, ``read`` returns one or raises BadValue."""
+
+    takes: str
+    read: Callable[[object], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key: its kind, and how its default is written in the file."""
+
+    kind: Kind
+    default: object = None
+    """What is written in the file to the same effect; None where there is no such value."""
+    required: bool = False
+
+
+def integer(low: int, high: int) -> Kind:
+    """Return the kind of integers from ``low`` to ``high``."""
+    takes = f"{low}..{high}"
+
+    def read(value: object) -> int:
+        if type(value) is not int:
+            raise BadValue("not an integer", f"write a number, {takes}, without quotes")
+        if not low <= value <= high:
+            raise BadValue(f"{value} is out of range", f"write {takes}")
+        return value
+
+    return Kind(takes, read)
+
+
+def seconds(high: int, *, none: bool) -> Kind:
+    """Return the kind of seconds from 1 to ``high``, with "none" if ``none``: a float, or None."""
+    number = integer(1, high)
+    takes = f'{number.takes} or "none"' if none else number.takes
+
+    def read(value: object) -> float | None:
+        if none and value == "none":
+            return None
+        try:
+            return float(number.read(value))
+        except BadValue as bad:
+            raise BadValue(bad.problem, f"write {takes}") from None
+
+    return Kind(takes, read)
+
+
+def text(longest: int) -> Kind:
+    """Return the kind of texts of 1 to ``longest`` octets in UTF-8, without control characters: octets."""
+
+    def read(value: object) -> bytes:
+        if not isinstance(value, str):
+            raise BadValue("not a text", 'write it in quotes: "..."')
+        octets = value.encode()
+        if not 1 <= len(octets) <= longest:
+            raise BadValue(f"{len(octets)} octets long", f"write 1 to {longest} octets")
+        if not value.isprintable():
+            raise BadValue("holds a control character", "write printable characters")
+        return octets
+
+    return Kind(f"text of 1..{longest} octets", read)
+
+
+def choice(values: Mapping[Any, Any]) -> Kind:
+    """Return the kind of the keys of ``values``, read as their values."""
+    takes = ", ".join(f'"{name}"' if isinstance(name, str) else _word(name) for name in values)
+
+    def read(value: object) -> Any:  # noqa: ANN401  # whatever the table says
+        for name, meaning in values.items():
+            if type(value) is type(name) and value == name:
+                return meaning
+        raise BadValue(f"{value!r} is not a choice", f"write one of {takes}")
+
+    return Kind(takes, read)
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _address(value: object) -> str:
+    """Return an IP address in the spelling that the kernel uses for it."""
+    try:
+        # ip_address also takes an integer, which here is a mistake.
+        address = ipaddress.ip_address(value if isinstance(value, str) else "")
+    except ValueError:
+        raise BadValue("", "write an IPv4 or IPv6 address", Entry.INVALID_ADDRESS) from None
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id is not None or address.is_link_local:
+            raise BadValue("", "link-local addresses are not supported", Entry.INVALID_ADDRESS)
+        if address.ipv4_mapped is not None:
+            raise BadValue("", "write the IPv4 address itself", Entry.INVALID_ADDRESS)
+    if address.is_multicast or str(address) == "255.255.255.255":
+        raise BadValue("", "write the address of one host", Entry.INVALID_ADDRESS)
+    return socket.inet_ntop(socket.AF_INET if address.version == 4 else socket.AF_INET6, address.packed)
+
+
+def _host(value: object) -> str:
+    address = _address(value)
+    if is_wildcard(address):
+        raise BadValue("", "write the address of one host", Entry.INVALID_ADDRESS)
+    return address
+
+
+def _addresses(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value:
+        raise BadValue("not a list of addresses", 'write ["ADDRESS", ...]')
+    return tuple(_address(item) for item in value)
+
+
+def _router_id(value: object) -> int:
+    try:
+        return int(ipaddress.IPv4Address(value if isinstance(value, str) else ""))
+    except ValueError:
+        raise BadValue("", 'write a dotted quad: "192.0.2.1"', Entry.INVALID_ADDRESS) from None
+
+
+def _interface(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(NAME, value):
+        raise BadValue("not an interface name", "write 1 to 15 letters, digits, '.', '_' or '-'")
+    return value
+
+
+def _remote_end_id(value: object) -> bytes:
+    if type(value) is int:
+        return int(_END_ID_NUMBER.read(value)).to_bytes(4, "big")
+    return bytes(_END_ID_TEXT.read(value))
+
+
+def _path(value: object) -> Path:
+    octets = text(4096).read(value)
+    return Path(octets.decode())
+
+
+def is_wildcard(address: str) -> bool:
+    """Whether an address stands for all of its family."""
+    return address in {"0.0.0.0", "::"}  # noqa: S104  # compared with, not bound to
+
+
+def same_family(one: str, other: str) -> bool:
+    """Whether two addresses are both IPv4 or both IPv6."""
+    return (":" in one) == (":" in other)
+
+
+_END_ID_NUMBER = integer(0, 0xFFFFFFFF)
+_END_ID_TEXT = text(255)
+
+ADDRESS = Kind("IPv4 or IPv6 address", _host)
+ADDRESSES = Kind("list of IPv4 and IPv6 addresses", _addresses)
+ROUTER_ID = Kind("dotted quad", _router_id)
+INTERFACE = Kind("interface name", _interface)
+REMOTE_END_ID = Kind(f"{_END_ID_TEXT.takes}, or {_END_ID_NUMBER.takes}", _remote_end_id)
+PATH = Kind("path", _path)
+PORT = integer(1, 65535)
+FLAG = choice({True: True, False: False})
+
+TABLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+"""Names of tunnels and sessions: what is easy to type after ``l2tp-admin clear tunnel``."""
+
+LOCAL: Mapping[str, Key] = {
+    "hostname": Key(text(255), required=True),
+    "router-id": Key(ROUTER_ID, required=True),
+}
+
+LISTEN: Mapping[str, Key] = {
+    "addresses": Key(ADDRESSES, ["0.0.0.0", "::"]),  # noqa: S104  # one socket for every address is the usual case
+    "port": Key(PORT, L2TP_PORT),
+}
+
+DAEMON: Mapping[str, Key] = {
+    "kernel-directory": Key(PATH, "/run/l2tp-kernel"),
+    "admin-socket": Key(PATH, "/run/l2tp-ctl/admin.sock"),
+    "plane": Key(choice({plane.name.lower(): plane for plane in Plane}), "auto"),
+    "log-level": Key(choice({level.name.lower(): level for level in Level}), "info"),
+    "log-format": Key(choice({"text": "text", "json": "json"}), "text"),
+}
+
+TUNNEL: Mapping[str, Key] = {
+    "peer-address": Key(ADDRESS, required=True),
+    "local-address": Key(ADDRESS),
+    "encapsulation": Key(choice({item.value: item for item in Encapsulation}), "udp"),
+    "peer-port": Key(PORT),
+    "hostname": Key(text(255)),
+    "router-id": Key(ROUTER_ID),
+    "password-file": Key(PATH),
+    "password-file-next": Key(PATH),
+    "digest": Key(choice({item.value: item for item in DigestPolicy}), "auto"),
+    "cookie": Key(choice({0: 0, 4: 4, 8: 8}), 0),
+    "retry": Key(integer(1, 99), 10),
+    "hello-interval": Key(seconds(3600, none=True), 60),
+    "initiate": Key(FLAG, default=True),
+    "reconnect-interval": Key(seconds(3600, none=False), 10),
+    "compatibility": Key(choice({item.value: item for item in Compatibility}), "auto"),
+}
+
+SESSION: Mapping[str, Key] = {
+    "remote-end-id": Key(REMOTE_END_ID, required=True),
+    "interface": Key(INTERFACE, required=True),
+    "pseudowire-type": Key(
+        choice({"ethernet": PseudowireType.ETHERNET, "vlan": PseudowireType.ETHERNET_VLAN}), "ethernet"
+    ),
+    "mtu": Key(integer(68, 65535)),
+    "bridge": Key(INTERFACE),
+    "sublayer": Key(choice({"none": Sublayer.NONE, "default": Sublayer.DEFAULT}), "none"),
+    "sequencing": Key(choice({"none": Sequencing.NONE, "non-ip": Sequencing.NON_IP, "all": Sequencing.ALL}), "none"),
+}

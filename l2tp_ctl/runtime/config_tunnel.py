@@ -1,0 +1,191 @@
+"""The tunnels and sessions of the file, and what must hold between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from l2tp_ctl.catalogue import Entry
+from l2tp_ctl.core.settings import (
+    Address,
+    DigestPolicy,
+    Encapsulation,
+    Secret,
+    Sequencing,
+    SessionSettings,
+    Sublayer,
+    TunnelSettings,
+)
+from l2tp_ctl.runtime.config_reader import Reader
+from l2tp_ctl.runtime.config_schema import L2TP_PORT, SESSION, TABLE_NAME, TUNNEL, is_wildcard, same_family
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """This end, as far as the file is right about it."""
+
+    hostname: bytes | None
+    router_id: int | None
+    addresses: tuple[str, ...] | None
+    port: int | None
+
+
+class TunnelReader:
+    """Reads the ``tunnel`` tables.  ``secret`` reads a password file; it raises BadValue."""
+
+    def __init__(self, reader: Reader, local: Local, secret: Callable[[Path], Secret]) -> None:
+        self._reader = reader
+        self._local = local
+        self._secret = secret
+        self._taken: dict[Hashable, str] = {}
+
+    def tunnels(self, tables: object) -> tuple[TunnelSettings, ...]:
+        """Return the tunnels that are right."""
+        return tuple(
+            tunnel for path, name, table in self._named("tunnel", tables) if (tunnel := self._tunnel(path, name, table))
+        )
+
+    def _tunnel(self, path: str, name: str, table: dict[str, Any]) -> TunnelSettings | None:
+        values = self._reader.table(path, table, TUNNEL, ["session"])
+        sessions = tuple(
+            session
+            for inner, title, session_table in self._named(f"{path}.session", table.get("session", {}))
+            if (session := self._session(inner, path, title, session_table))
+        )
+        secrets = self._secrets(path, values)
+        local_address = self._local_address(path, values)
+        self._check_encapsulation(path, values)
+        if self._reader.problems:
+            return None
+        over_udp = values["encapsulation"] is Encapsulation.UDP
+        return TunnelSettings(
+            name=name,
+            address=Address(
+                encapsulation=values["encapsulation"],
+                local=local_address,
+                local_port=self._local.port or 0 if over_udp else 0,
+                peer=values["peer-address"],
+                peer_port=values["peer-port"] or L2TP_PORT if over_udp else 0,
+            ),
+            peer_host_name=values["hostname"],
+            peer_router_id=values["router-id"],
+            local_host_name=self._local.hostname or b"",
+            local_router_id=self._local.router_id or 0,
+            secrets=secrets,
+            digest=values["digest"],
+            cookie_length=values["cookie"],
+            retry=values["retry"],
+            hello_interval=values["hello-interval"],
+            initiate=values["initiate"],
+            reconnect_interval=values["reconnect-interval"],
+            compatibility=values["compatibility"],
+            sessions=sessions,
+        )
+
+    def _session(self, path: str, tunnel: str, name: str, table: dict[str, Any]) -> SessionSettings | None:
+        values = self._reader.table(path, table, SESSION)
+        self._only(path, ("session", name), "session names are unique in the whole file")
+        self._only(f"{path}.interface", ("interface", values["interface"]), "give each session its own interface")
+        self._only(
+            f"{path}.remote-end-id",
+            ("remote-end-id", tunnel, values["remote-end-id"]) if values["remote-end-id"] is not None else None,
+            "the peer tells the sessions of a tunnel apart by it",
+        )
+        if values["sequencing"] not in {None, Sequencing.NONE} and values["sublayer"] is Sublayer.NONE:
+            self._reader.report(
+                f"{path}.sequencing", 'set sublayer = "default"', problem="sequence numbers need a sublayer"
+            )
+        if self._reader.problems:
+            return None
+        return SessionSettings(
+            name=name,
+            remote_end_id=values["remote-end-id"],
+            interface=values["interface"],
+            pseudowire_type=values["pseudowire-type"],
+            mtu=values["mtu"] or 0,
+            bridge=values["bridge"] or "",
+            sublayer=values["sublayer"],
+            sequencing=values["sequencing"],
+        )
+
+    def _named(self, path: str, tables: object) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Go through the tables ``[PATH.NAME]``."""
+        if not isinstance(tables, dict):
+            self._reader.report(path, f"write [{path}.NAME]", problem="not a table")
+            return
+        for name, table in tables.items():
+            inner = f"{path}.{name}"
+            if not isinstance(table, dict):
+                self._reader.report(inner, f"write [{inner}]", problem="not a table")
+                continue
+            if not TABLE_NAME.fullmatch(name) or name == "all":
+                self._reader.report(
+                    inner, "write 1 to 32 letters, digits, '.', '_' or '-', not \"all\"", problem="bad name"
+                )
+            yield inner, name, table
+
+    def _secrets(self, path: str, values: dict[str, Any]) -> tuple[Secret, ...]:
+        if values["password-file-next"] and not values["password-file"]:
+            self._reader.report(
+                f"{path}.password-file", "password-file-next is the second of two", entry=Entry.NO_PARAM
+            )
+        if values["password-file"] and values["digest"] is DigestPolicy.NONE:
+            self._reader.report(f"{path}.digest", 'write "auto"', problem="a password needs a digest")
+        secrets = (
+            self._reader.attempt(f"{path}.{key}", partial(self._secret, values[key]))
+            for key in ("password-file", "password-file-next")
+            if values[key]
+        )
+        return tuple(filter(None, secrets))
+
+    def _local_address(self, path: str, values: dict[str, Any]) -> str:
+        """Return the source address, empty to leave it to the routing table; a listener must cover it."""
+        peer, local, listening = values["peer-address"], values["local-address"], self._local.addresses
+        if peer is None or listening is None:
+            return ""
+        key = f"{path}.local-address"
+        if local is not None:
+            if not same_family(local, peer):
+                self._reader.report(key, f"write an address of the family of {peer}", entry=Entry.INVALID_ADDRESS)
+            elif not any(covers(address, local) for address in listening):
+                self._reader.report(key, f"add {local} to listen.addresses", problem="no listen address covers it")
+            return str(local)
+        usable = [address for address in listening if same_family(address, peer)]
+        if not usable:
+            self._reader.report(
+                f"{path}.peer-address",
+                f"add an address of the family of {peer} to listen.addresses",
+                problem="no listen address reaches it",
+            )
+            return ""
+        if len(usable) > 1:
+            self._reader.report(key, f"choose one of {', '.join(usable)}", entry=Entry.NO_PARAM)
+        return "" if is_wildcard(usable[0]) else usable[0]
+
+    def _check_encapsulation(self, path: str, values: dict[str, Any]) -> None:
+        peer, encapsulation = values["peer-address"], values["encapsulation"]
+        if encapsulation is Encapsulation.IP and values["peer-port"]:
+            self._reader.report(f"{path}.peer-port", "leave it out", problem='there are no ports with "ip"')
+        if peer and encapsulation:
+            self._only(
+                f"{path}.peer-address",
+                ("peer", peer, encapsulation),
+                "one tunnel for each peer and encapsulation: give it more sessions",
+            )
+
+    def _only(self, key: str, value: Hashable | None, remedy: str) -> None:
+        """Note the key unless it is the first with this value; None is no value."""
+        if value is None or (isinstance(value, tuple) and value[-1] is None):
+            return
+        if first := self._taken.get(value):
+            self._reader.report(key, remedy, problem=f"the same as {first}")
+        else:
+            self._taken[value] = key
+
+
+def covers(listening: str, local: str) -> bool:
+    """Whether a socket on the listen address gets what is sent to ``local``."""
+    return listening == local or (is_wildcard(listening) and same_family(listening, local))
