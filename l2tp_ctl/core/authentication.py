@@ -64,12 +64,16 @@ class Authentication:
         peer_nonce = (nonce(avps) or b"") if opening else self.peer_nonce
         nonces = b"" if message_type == MessageType.SCCRQ else peer_nonce + self.local_nonce
         verified = verify(data, header, avps, self._keys, nonces)
+        if verified is None and message_type == MessageType.STOPCCN:
+            # A peer that gives up before it had our SCCRP does not know our nonce.
+            verified = verify(data, header, avps, self._keys, peer_nonce)
         if verified is None or verified not in self._allowed():
             return Verdict.INVALID
         if opening:
             if self.required and not peer_nonce:
                 return Verdict.NO_NONCE
-            self.peer_nonce = peer_nonce
+            # A second SCCRP answers a duplicated SCCRQ of ours: it must not change an agreed nonce.
+            self.peer_nonce = self.peer_nonce or peer_nonce
         if message_type == MessageType.SCCRQ:
             self._mirror(verified)
         return Verdict.OK

@@ -94,6 +94,12 @@ class Channel:
         self._queue.append(message)
         return True
 
+    def abandon(self) -> None:
+        """Forget every message that is not acknowledged."""
+        self._queue.clear()
+        self._unacknowledged.clear()
+        self.deadline = None
+
     def transmit(self, now: float) -> list[Outgoing]:
         """Return what to send now, oldest first: what was presumed lost, then new messages, as the window allows."""
         window = self.window

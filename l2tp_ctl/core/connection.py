@@ -60,15 +60,11 @@ class Connection:
         self.local_id = context.connection_id()
         self.peer_id = 0
         """The peer's Control Connection ID, 0 until it told us."""
-        self.opened_by = b""
-        """The SCCRQ that began it, octet for octet, if the peer's did: recognises its retransmissions."""
-        self.channel = Channel(
-            retry=settings.retry, receive_window=settings.receive_window, limits=context.limits
-        )
+        self.channel = Channel(retry=settings.retry, receive_window=settings.receive_window, limits=context.limits)
         self.last_received = 0.0
         self.receiver: Receiver | None = None
         self.failure: Failure | None = None
-        self._hide_keys = tuple(hiding.hiding_key(secret.value) for secret in settings.secrets)
+        self.hide_keys = tuple(hiding.hiding_key(secret.value) for secret in settings.secrets)
         self._retransmit: Timer | None = None
         self._linger: Timer | None = None
         context.connections[self.local_id] = self
@@ -81,17 +77,34 @@ class Connection:
         else:
             self._fail(now)
 
+    def begin(self, header: Header, message: Message, now: float) -> None:
+        """Count the SCCRQ that began this connection as received.
+
+        Raises ProtocolError unless it is numbered as a first message.
+        """
+        if header.ns or header.nr:
+            raise ProtocolError(Drop.WINDOW, f"SCCRQ with Ns {header.ns}, Nr {header.nr}")
+        self.channel.accept(header.ns, message)
+        self.peer_id = message.assigned_connection_id or 0
+        self.last_received = now
+        self.context.touch(self)
+
+    def acknowledge_again(self) -> None:
+        """Acknowledge a repetition of what was received before."""
+        self.channel.ack_due = True
+        self.context.touch(self)
+
     def receive(self, data: bytes, header: Header, avps: Sequence[RawAvp], address: Address, now: float) -> None:
         """Authenticate and decode one datagram, and hand on what is now in order.
 
         Raises ProtocolError where the datagram is dropped.
         """
         message_type = peek_type(avps)
-        self.authenticate(data, header, avps, message_type)
+        self.authenticate(data, header, avps, message_type, now)
         if not avps:
             self._acknowledged(header, now)
             return
-        message = codec.interpret(avps, self._hide_keys)
+        message = codec.interpret(avps, self.hide_keys)
         if message.type is MessageType.ACK:
             self.log(Entry.RECEIVE_EXPLICIT_ACK)
             self._acknowledged(header, now)
@@ -103,24 +116,26 @@ class Connection:
             self.log(Entry.SEQUENCE_NUMBER_MISMATCH, ns=header.ns, nr=self.channel.nr)
         if drop is not None:
             raise ProtocolError(drop, f"Ns {header.ns}, expected {self.channel.nr}")
-        for message in ready:
-            if message.type is MessageType.SCCRP and not self.peer_id:
-                # The responder may answer from another port, and tells which of our addresses it reached.
+        for ordered in ready:
+            if not self.peer_id and ordered.assigned_connection_id:
+                # The first answer; it may come from another port, and tells which of our addresses the peer reached.
+                self.peer_id = ordered.assigned_connection_id
                 self.address = replace(address, local_port=self.address.local_port)
             if self.receiver is not None:
-                self.receiver(message, now)
+                self.receiver(ordered, now)
 
-    def authenticate(self, data: bytes, header: Header, avps: Sequence[RawAvp], message_type: int) -> None:
+    def authenticate(self, data: bytes, header: Header, avps: Sequence[RawAvp], message_type: int, now: float) -> None:
         """Raise ProtocolError unless the message may be believed; log why."""
         verdict = self.authentication.check(data, header, avps, message_type)
         if verdict is Verdict.OK:
             return
-        log_verdict(self.log, verdict, avps, message_type, str(self.address))
+        if self.context.complains((verdict, self.address.peer), now):
+            log_verdict(self.log, verdict, avps, message_type, str(self.address))
         raise ProtocolError(Drop.AUTHENTICATION, verdict.name.lower())
 
     def flush(self, now: float) -> None:
         """Send what the window allows, or else the acknowledgement that is due."""
-        if self.context.connections.get(self.local_id) is not self:
+        if not self.alive:
             return
         for outgoing in self.channel.transmit(now):
             message = outgoing.message
@@ -134,17 +149,31 @@ class Connection:
         """Serve no state machine any more; acknowledge and retransmit for one full cycle, then be gone."""
         self.receiver = self.failure = None
         if self._linger is None:
-            self._linger = self.context.timers.at(now + self.context.limits.linger, self._release)
+            self._linger = self.context.timers.at(now + self.context.limits.linger, self.release)
         self.context.touch(self)
 
+    def abandon(self, now: float) -> None:
+        """Linger without sending again what is not acknowledged."""
+        self.channel.abandon()
+        self.linger(now)
+
     @property
-    def closed(self) -> bool:
-        """Whether it only lingers."""
-        return self._linger is not None
+    def alive(self) -> bool:
+        """Whether it can still send and receive, be it only to linger."""
+        return self.context.connections.get(self.local_id) is self
+
+    def release(self, _now: float = 0.0) -> None:
+        """Forget the connection: its identifier is free, and nothing is sent or armed any more."""
+        for timer in (self._retransmit, self._linger):
+            if timer is not None:
+                timer.cancel()
+        self.receiver = self.failure = None
+        if self.alive:
+            del self.context.connections[self.local_id]
 
     def log(self, entry: Entry, **fields: Field) -> None:
         """Log an entry with our Control Connection ID as its ``tunnel_id``."""
-        self.context.log(entry, tunnel=self.settings.name, tunnel_id=self.local_id, **fields)
+        self.context.log(entry, tunnel=self.settings.name, session="", tunnel_id=self.local_id, **fields)
 
     def _acknowledged(self, header: Header, now: float) -> None:
         if not self.channel.acknowledge(header.nr, now):
@@ -188,18 +217,9 @@ class Connection:
     def _fail(self, now: float) -> None:
         self.log(Entry.SEND_FAILED_TUNNEL_SHUTDOWN_DEBUG)
         failure = self.failure
-        self._release(now)
+        self.release(now)
         if failure is not None:
             failure(now)
-
-    def _release(self, _now: float) -> None:
-        """Forget the connection: its identifier is free, and nothing is sent or armed any more."""
-        for timer in (self._retransmit, self._linger):
-            if timer is not None:
-                timer.cancel()
-        self.receiver = self.failure = None
-        if self.context.connections.get(self.local_id) is self:
-            del self.context.connections[self.local_id]
 
 
 def log_verdict(

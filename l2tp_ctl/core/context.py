@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 from l2tp_ctl.catalogue import Entry, Field
@@ -14,6 +14,13 @@ from l2tp_ctl.core.timers import Timers
 if TYPE_CHECKING:
     from l2tp_ctl.core.connection import Connection
     from l2tp_ctl.core.session import Session
+
+
+_QUIET = 60.0
+"""Seconds for which a complaint about the same thing is not repeated."""
+
+_COMPLAINTS = 1024
+"""Complaints remembered at once."""
 
 
 class Context:
@@ -32,16 +39,24 @@ class Context:
         """By our session id, from the first message of a session to its end."""
         self.requests: dict[int, Session] = {}
         """Unanswered helper requests."""
-        self.half_open = 0
-        """Control connections that a peer began and has not finished."""
         self.effects: list[Effect] = []
         self._touched: dict[Connection, None] = {}
         self._serial = 0
         self._request = 0
+        self._complaints: dict[Hashable, float] = {}
 
     def log(self, entry: Entry, *, tunnel: str = "", session: str = "", **fields: Field) -> None:
         """Log one catalogue entry."""
         self.effects.append(Log(entry, fields, tunnel, session))
+
+    def complains(self, key: Hashable, now: float) -> bool:
+        """Whether to log a complaint: once a minute for each key, so that a peer cannot fill the log."""
+        if self._complaints.get(key, now) > now:
+            return False
+        if len(self._complaints) >= _COMPLAINTS:
+            self._complaints.clear()
+        self._complaints[key] = now + _QUIET
+        return True
 
     def touch(self, connection: Connection) -> None:
         """Have the connection send what it can before this event ends."""

@@ -141,10 +141,8 @@ class TunnelSettings:
 class Limits:
     """Every bound of the core, in one value."""
 
-    half_open: int = 256
-    """Control connections that a peer began and has not finished, in all."""
-    half_open_per_tunnel: int = 2
-    """The same for one configured tunnel."""
+    half_open: int = 8
+    """Control connections that one peer began and that are not established, refused ones included."""
     avps: int = 256
     """AVPs in one message."""
     message: int = 65535
@@ -159,3 +157,9 @@ class Limits:
     """Seconds for which a closed control connection still acknowledges (RFC 3931, section 3.3.2)."""
     call_delay: float = 3.0
     """Seconds for which the responder of a control connection leaves the calling to the initiator."""
+    setup: float = 60.0
+    """Seconds in which a control connection or session must be established once it began."""
+    restart: float = 1.0
+    """Seconds before an established tunnel or session that ended is begun again."""
+    backoff: int = 6
+    """Times the reconnect interval at which a refused session's waiting stops growing."""

@@ -46,7 +46,7 @@ class TunnelEvent(Enum):
 
 
 class TunnelAction(Enum):
-    """What is done before the next state is entered."""
+    """What is done as the next state is entered."""
 
     SEND_SCCRQ = auto()
     SEND_SCCRP = auto()
@@ -92,7 +92,7 @@ class SessionEvent(Enum):
 
 
 class SessionAction(Enum):
-    """What is done before the next state is entered."""
+    """What is done as the next state is entered."""
 
     WAIT = auto()
     SEND_ICRQ = auto()

@@ -1,0 +1,213 @@
+"""The endpoint: everything that one LCCE signals, without a socket, a clock or an operating system.
+
+Events go in by the methods, each with the time; what is to be done comes out of :meth:`Endpoint.take_effects`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from l2tp_ctl.catalogue import Entry
+from l2tp_ctl.core.avp import RawAvp, split_avps
+from l2tp_ctl.core.connection import message_name, peek_type
+from l2tp_ctl.core.context import Context
+from l2tp_ctl.core.effects import Effect
+from l2tp_ctl.core.errors import Drop, ProtocolError
+from l2tp_ctl.core.header import Header, parse_header
+from l2tp_ctl.core.message import MessageType, Result
+from l2tp_ctl.core.peer import Peer
+from l2tp_ctl.core.results import CallResult
+from l2tp_ctl.core.session import Session
+from l2tp_ctl.core.settings import Address, Limits, TunnelSettings
+from l2tp_ctl.core.views import TunnelView
+
+_PROBE_VERSION = 2
+_CONNECTION_ID_AVP = 61
+
+_HEADER_LOG = {
+    Drop.NOT_CONTROL: Entry.T_BIT_IS_NOT_SET,
+    Drop.NO_LENGTH: Entry.L_BIT_IS_NOT_SET,
+    Drop.NO_SEQUENCE: Entry.S_BIT_IS_NOT_SET,
+    Drop.VERSION: Entry.SUPPORT_ONLY_L2TPV3,
+}
+"""Header faults with a line of their own."""
+
+_QUIET = frozenset({Drop.DUPLICATE, Drop.WINDOW, Drop.ACKNOWLEDGEMENT, Drop.AUTHENTICATION})
+"""Drops of everyday life, or logged where they were found."""
+
+
+class Endpoint:
+    """One LCCE with all its configured tunnels.
+
+    ``entropy(n)`` returns n random octets.  Every ``now`` is in seconds on one clock that never goes back.
+    """
+
+    def __init__(
+        self, tunnels: Iterable[TunnelSettings], *, entropy: Callable[[int], bytes], limits: Limits | None = None
+    ) -> None:
+        self._context = Context(entropy, limits or Limits())
+        self._peers = [Peer(self._context, settings) for settings in tunnels]
+        self._by_address = {
+            (peer.settings.address.encapsulation, peer.settings.address.peer): peer for peer in self._peers
+        }
+        self.counters: Counter[str] = self._context.counters
+        """Datagrams and messages by what became of them."""
+
+    # ---- Events.
+
+    def start(self, now: float) -> None:
+        """Begin the tunnels that this end initiates."""
+        for peer in self._peers:
+            peer.start(now)
+        self._context.flush(now)
+
+    def receive_datagram(self, data: bytes, address: Address, now: float) -> None:
+        """Take one datagram, from the control header's flags word on.  Never raises for what it holds."""
+        try:
+            self._receive(data, address, now)
+        except ProtocolError as error:
+            self._dropped(error, address, now)
+        self._context.flush(now)
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due."""
+        self._context.timers.fire(now)
+        self._context.flush(now)
+
+    def next_timer(self) -> float | None:
+        """Return when :meth:`handle_timer` is to be called next, None for never."""
+        return self._context.timers.next()
+
+    def pwe_answer(self, request: int, now: float, *, mtu: int = 0, error: str = "") -> None:
+        """Take the helper's answer to a SetPwe effect: the MTU that the interface has, or an error's name."""
+        session = self._context.requests.pop(request, None)
+        if session is not None:
+            session.pwe_answer(now, mtu=mtu, error=error)
+        self._context.flush(now)
+
+    def pwe_gone(self, interface: str, now: float) -> None:
+        """Take note that somebody else removed a pseudowire's interface."""
+        for session in self._on_interface(interface):
+            session.close(Result(CallResult.CIRCUIT, text="the interface was removed"), now)
+        self._context.flush(now)
+
+    def link_changed(self, interface: str, up: bool, now: float) -> None:  # noqa: FBT001 - an event's value
+        """Take note that an interface was set up or down."""
+        for session in self._on_interface(interface):
+            session.link_changed(up=up, now=now)
+        self._context.flush(now)
+
+    def helper_lost(self, now: float) -> None:
+        """Take note that the helper answers no more: what waits for it is refused."""
+        waiting, self._context.requests = self._context.requests, {}
+        for session in waiting.values():
+            session.helper_lost(now)
+        self._context.flush(now)
+
+    def helper_back(self, now: float) -> None:
+        """Tell a new helper what should exist."""
+        for session in [*self._context.sessions.values()]:
+            session.helper_back()
+        self._context.flush(now)
+
+    # ---- Operators.
+
+    def clear_tunnel(self, target: str, now: float) -> list[str]:
+        """End the tunnel with this name or peer address, or ``all``; return their names."""
+        cleared = []
+        for peer in self._peers:
+            settings = peer.settings
+            if target in ("all", settings.name, settings.address.peer):
+                if target == settings.address.peer:
+                    self._context.log(
+                        Entry.CLEANUP_TUNNEL, tunnel=settings.name, tunnel_id=0, func="clear", IPaddress=target
+                    )
+                peer.clear(now)
+                cleared.append(settings.name)
+        if not cleared:
+            self._context.log(Entry.NO_SUCH_ADDRESS_PEER, func="clear", IPaddress=target)
+        self._context.flush(now)
+        return cleared
+
+    def clear_session(self, target: str, now: float) -> list[str]:
+        """End the session with this name or interface; return its name."""
+        cleared = []
+        for peer in self._peers:
+            for settings in peer.settings.sessions:
+                if target in (settings.name, settings.interface):
+                    cleared.append(settings.name)
+                    peer.clear_session(settings.name, now)
+        if not cleared:
+            self._context.log(Entry.NO_SUCH_IF_NAME, func="clear", if_name=target)
+        self._context.flush(now)
+        return cleared
+
+    def shutdown(self, now: float) -> None:
+        """End every tunnel for good; :meth:`quiet` tells when the peers know."""
+        for peer in self._peers:
+            peer.stop(now)
+        self._context.flush(now)
+
+    def quiet(self) -> bool:
+        """Whether every message of ours is acknowledged."""
+        return all(connection.channel.idle for connection in self._context.connections.values())
+
+    # ---- What comes out.
+
+    def take_effects(self) -> list[Effect]:
+        """Return what is to be done now, in order, and forget it."""
+        effects, self._context.effects = self._context.effects, []
+        return effects
+
+    def tunnels(self) -> list[TunnelView]:
+        """Return a snapshot of every configured tunnel, in the configuration's order."""
+        return [peer.view() for peer in self._peers]
+
+    # ---- Datagrams.
+
+    def _receive(self, data: bytes, address: Address, now: float) -> None:
+        self.counters["datagrams"] += 1
+        header = parse_header(data)
+        avps = split_avps(data, header, self._context.limits.avps)
+        if header.version == _PROBE_VERSION and not any(avp.type == _CONNECTION_ID_AVP for avp in avps):
+            raise ProtocolError(Drop.VERSION, "L2TPv2")
+        if not header.connection_id:
+            self._receive_unaddressed(data, header, avps, address, now)
+            return
+        connection = self._context.connections.get(header.connection_id)
+        if connection is None:
+            raise ProtocolError(Drop.CONNECTION_ID, f"Control Connection ID {header.connection_id}")
+        ours = connection.address
+        if (ours.encapsulation, ours.peer) != (address.encapsulation, address.peer):
+            raise ProtocolError(Drop.SOURCE, f"Control Connection ID {header.connection_id}")
+        connection.receive(data[: header.length], header, avps, address, now)
+
+    def _receive_unaddressed(
+        self, data: bytes, header: Header, avps: tuple[RawAvp, ...], address: Address, now: float
+    ) -> None:
+        """Take a message to Control Connection ID 0: the peer does not know ours yet."""
+        message_type = peek_type(avps)
+        peer = self._by_address.get((address.encapsulation, address.peer))
+        if peer is None:
+            if self._context.complains((Drop.UNKNOWN_PEER, address.peer), now):
+                name = message_name(message_type)
+                self._context.log(Entry.PEER_UNKNOWN, msg_type=name, address=str(address))
+            raise ProtocolError(Drop.UNKNOWN_PEER, str(address))
+        message = data[: header.length]
+        if message_type == MessageType.SCCRQ:
+            peer.receive_sccrq(message, header, avps, address, now)
+        elif message_type == MessageType.STOPCCN:
+            peer.receive_stop(message, header, avps, address, now)
+        else:
+            raise ProtocolError(Drop.CONNECTION_ID, f"{message_name(message_type)} to Control Connection ID 0")
+
+    def _dropped(self, error: ProtocolError, address: Address, now: float) -> None:
+        self.counters[f"dropped-{error.drop.value}"] += 1
+        if error.drop in _HEADER_LOG:
+            self._context.log(_HEADER_LOG[error.drop], func="receive")
+        elif error.drop not in _QUIET and self._context.complains((error.drop, address.peer), now):
+            self._context.log(Entry.DATAGRAM_MALFORMED, address=str(address), problem=str(error))
+
+    def _on_interface(self, interface: str) -> list[Session]:
+        return [one for one in self._context.sessions.values() if one.settings.interface == interface]

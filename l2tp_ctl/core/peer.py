@@ -1,0 +1,267 @@
+"""One configured tunnel: the control connection that it has now, those that may replace it, and the next attempt.
+
+A peer that restarted sends a new SCCRQ while we still hold its old control connection.  Anybody can replay an SCCRQ,
+so the new control connection grows beside the old one and replaces it only once it is established.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from l2tp_ctl.catalogue import Entry
+from l2tp_ctl.core import codec
+from l2tp_ctl.core.authentication import Authentication
+from l2tp_ctl.core.avp import RawAvp
+from l2tp_ctl.core.connection import Connection
+from l2tp_ctl.core.context import Context
+from l2tp_ctl.core.errors import Drop, ProtocolError
+from l2tp_ctl.core.header import Header
+from l2tp_ctl.core.message import MessageType, Result
+from l2tp_ctl.core.results import StopResult
+from l2tp_ctl.core.settings import Address, TunnelSettings
+from l2tp_ctl.core.tables import TunnelState
+from l2tp_ctl.core.timers import Timer
+from l2tp_ctl.core.tunnel import Tunnel
+from l2tp_ctl.core.views import SessionView, TunnelView
+
+_START_SPREAD = 0.5
+"""Seconds over which the first attempts of many tunnels are spread."""
+
+
+class Peer:
+    """A configured tunnel, as long as the configuration names it."""
+
+    def __init__(self, context: Context, settings: TunnelSettings) -> None:
+        self.context = context
+        self.settings = settings
+        self.current: Tunnel | None = None
+        self.candidates: list[Tunnel] = []
+        """Tunnels that the peer began beside the current one, oldest first."""
+        self.opened: dict[bytes, Connection] = {}
+        """Connections by the SCCRQ that began them, octet for octet, until they are established or gone."""
+        self.next_attempt: float | None = None
+        self.last_error = ""
+        self.since = 0.0
+        self._errors: dict[str, str] = {}
+        """Why each session last failed, over the lives of its control connections."""
+        self._retry: Timer | None = None
+        self._stopped = False
+
+    # ---- What happens to it.
+
+    def start(self, now: float) -> None:
+        """Begin the first attempt, if it is ours to begin."""
+        self.since = now
+        self._plan(now, self.context.spread(_START_SPREAD, 1.0))
+
+    def receive_sccrq(self, data: bytes, header: Header, avps: Sequence[RawAvp], address: Address, now: float) -> None:
+        """Take an SCCRQ from this peer.  Raises ProtocolError where it is dropped."""
+        self._forget_finished()
+        if (known := self.opened.get(data)) is not None:
+            known.acknowledge_again()
+            raise ProtocolError(Drop.DUPLICATE, "SCCRQ")
+        if self._stopped:
+            raise ProtocolError(Drop.UNKNOWN_PEER, "shutting down")
+        authentication = Authentication(self.settings, self.context.entropy)
+        connection = Connection(self.context, self.settings, address, authentication)
+        try:
+            connection.authenticate(data, header, avps, MessageType.SCCRQ, now)
+            message = codec.interpret(avps, connection.hide_keys)
+            connection.begin(header, message, now)
+        except ProtocolError:
+            connection.release()
+            raise
+        self._make_room(now)
+        self.opened[data] = connection
+        current = self.current
+        if current is not None and current.state is TunnelState.WAIT_CTL_REPLY:
+            current.contest(connection, message, now)
+            return
+        tunnel = Tunnel(self, self.settings, connection, self._errors, now)
+        if current is None:
+            self._hold()
+            self.current = tunnel
+        else:
+            current.log(Entry.ALREADY_HAVE_TUNNEL)
+            self.candidates.append(tunnel)
+        tunnel.accept(message, now)
+
+    def clear(self, now: float) -> None:
+        """End the control connection because an operator says so; it is begun anew soon."""
+        for tunnel in [*self._tunnels()]:
+            tunnel.close(Result(StopResult.CLEAR, text="cleared by the operator"), now, soon=True)
+
+    def clear_session(self, name: str, now: float) -> None:
+        """End a session because an operator says so; it is called anew soon."""
+        for session in self.current.sessions if self.current else ():
+            if session.settings.name == name:
+                session.clear(now)
+
+    def stop(self, now: float) -> None:
+        """End everything for good: this end is going away."""
+        self._stopped = True
+        self._hold()
+        for tunnel in [*self._tunnels()]:
+            tunnel.close(Result(StopResult.SHUTDOWN), now)
+
+    # ---- What its tunnels tell.
+
+    def established(self, tunnel: Tunnel, now: float) -> None:
+        """Let an established control connection replace all others."""
+        self._hold()
+        others = [other for other in self._tunnels() if other is not tunnel]
+        self.current, self.candidates = tunnel, []
+        self.last_error = ""
+        for other in others:
+            other.close(Result(StopResult.CLEAR, text="replaced by a newer control connection"), now)
+
+    def ended(self, tunnel: Tunnel, now: float, *, soon: bool) -> None:
+        """Plan the next attempt once no control connection is left."""
+        if tunnel in self.candidates:
+            self.candidates.remove(tunnel)
+        if tunnel is not self.current:
+            return
+        self.current = None
+        self.last_error, self.since = tunnel.last_error, now
+        self._errors = {session.settings.name: session.last_error for session in tunnel.sessions}
+        if self.candidates:
+            self.current = self.candidates.pop()
+            return
+        limits = self.context.limits
+        pause = self.context.spread(limits.restart if soon else self.settings.reconnect_interval, 0.5)
+        self._plan(now, pause)
+        if self.next_attempt is not None:
+            tunnel.log(Entry.TUNNEL_RETRY, tun_name=self.settings.name, seconds=f"{pause:.1f}")
+
+    # ---- Attempts.
+
+    def _plan(self, now: float, pause: float) -> None:
+        if self.settings.initiate and not self._stopped:
+            self._hold()
+            self.next_attempt = now + pause
+            self._retry = self.context.timers.at(self.next_attempt, self._open)
+
+    def _hold(self) -> None:
+        """Begin nothing by ourselves."""
+        self.next_attempt = None
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+
+    def _open(self, now: float) -> None:
+        self.next_attempt = None
+        authentication = Authentication(self.settings, self.context.entropy)
+        connection = Connection(self.context, self.settings, self.settings.address, authentication)
+        self.current = Tunnel(self, self.settings, connection, self._errors, now)
+        self.current.open(now)
+
+    # ---- The peer's attempts.
+
+    def receive_stop(self, data: bytes, header: Header, avps: Sequence[RawAvp], address: Address, now: float) -> None:
+        """Take a StopCCN from a peer that does not know our Control Connection ID yet (section 3.3.2).
+
+        Raises ProtocolError where it is dropped.
+        """
+        assigned = codec.interpret(avps).assigned_connection_id
+        self._forget_finished()
+        for connection in [*self.opened.values()]:
+            if assigned and connection.peer_id == assigned:
+                connection.receive(data, header, avps, address, now)
+                return
+        raise ProtocolError(Drop.CONNECTION_ID, "StopCCN for no control connection")
+
+    def _tunnels(self) -> Iterator[Tunnel]:
+        yield from self.candidates
+        if self.current is not None:
+            yield self.current
+
+    def _forget_finished(self) -> None:
+        """Keep what still tells a repeated SCCRQ.
+
+        One that began an established control connection does not: a peer may restart and choose the same values.
+        """
+        done = {tunnel.connection for tunnel in self._tunnels() if tunnel.established}
+        self.opened = {data: one for data, one in self.opened.items() if one.alive and one not in done}
+
+    def _make_room(self, now: float) -> None:
+        while len(self.opened) >= self.context.limits.half_open:
+            oldest = self.opened.pop(next(iter(self.opened)))
+            for tunnel in [*self._tunnels()]:
+                if tunnel.connection is oldest:
+                    tunnel.close(Result(StopResult.STATE, text="replaced by a newer SCCRQ"), now)
+            oldest.release()
+
+    # ---- What people see.
+
+    def view(self) -> TunnelView:
+        """Return a snapshot for people and programs."""
+        tunnel = self.current
+        if tunnel is None:
+            return self._idle_view()
+        connection, channel = tunnel.connection, tunnel.connection.channel
+        return TunnelView(
+            name=self.settings.name,
+            state=tunnel.state.value,
+            address=connection.address,
+            local_connection_id=connection.local_id,
+            peer_connection_id=connection.peer_id,
+            peer_host_name=tunnel.peer_host_name,
+            peer_router_id=tunnel.peer_router_id,
+            peer_vendor_name=tunnel.peer_vendor_name,
+            ns=channel.next_ns,
+            nr=channel.nr,
+            window=channel.window,
+            unacknowledged=channel.unacknowledged,
+            queued=channel.queued,
+            retransmissions=channel.retransmissions,
+            authenticated=connection.authentication.required,
+            initiator=tunnel.initiator,
+            since=tunnel.since,
+            next_attempt=None,
+            last_error=tunnel.last_error or self.last_error,
+            sessions=tuple(session.view() for session in tunnel.sessions),
+        )
+
+    def _idle_view(self) -> TunnelView:
+        return TunnelView(
+            name=self.settings.name,
+            state=TunnelState.IDLE.value,
+            address=self.settings.address,
+            local_connection_id=0,
+            peer_connection_id=0,
+            peer_host_name=b"",
+            peer_router_id=0,
+            peer_vendor_name=b"",
+            ns=0,
+            nr=0,
+            window=0,
+            unacknowledged=0,
+            queued=0,
+            retransmissions=0,
+            authenticated=bool(self.settings.secrets),
+            initiator=self.settings.initiate,
+            since=self.since,
+            next_attempt=self.next_attempt,
+            last_error=self.last_error,
+            sessions=tuple(self._idle_sessions()),
+        )
+
+    def _idle_sessions(self) -> list[SessionView]:
+        return [
+            SessionView(
+                name=session.name,
+                tunnel=self.settings.name,
+                interface=session.interface,
+                remote_end_id=session.remote_end_id,
+                pseudowire_type=session.pseudowire_type,
+                state="idle",
+                local_session_id=0,
+                peer_session_id=0,
+                local_cookie_length=0,
+                peer_cookie_length=0,
+                mtu=0,
+                since=self.since,
+                last_error=self._errors.get(session.name, ""),
+            )
+            for session in self.settings.sessions
+        ]

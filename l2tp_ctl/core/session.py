@@ -1,0 +1,372 @@
+"""One session: an incoming call of RFC 3931, section 7.3, from either side.
+
+The helper's answer is part of what "acceptable" means: an ICRQ or ICRP is acceptable once the pseudowire that it
+describes exists.  Until then the message waits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from l2tp_ctl.catalogue import Entry, Field
+from l2tp_ctl.core.acceptance import cookie_warning, refuse_call
+from l2tp_ctl.core.connection import message_name
+from l2tp_ctl.core.effects import DeletePwe, Pseudowire, SetPwe, StateChange
+from l2tp_ctl.core.message import Message, MessageType, Result
+from l2tp_ctl.core.presence import fault
+from l2tp_ctl.core.results import CallResult, describe
+from l2tp_ctl.core.settings import SessionSettings
+from l2tp_ctl.core.tables import (
+    RECIPIENT,
+    RECIPIENT_IGNORED,
+    SENDER,
+    SENDER_IGNORED,
+    SessionAction,
+    SessionEvent,
+    SessionState,
+)
+from l2tp_ctl.core.terms import CIRCUIT_UP, Terms
+from l2tp_ctl.core.timers import Timer
+from l2tp_ctl.core.views import SessionView
+
+if TYPE_CHECKING:
+    from l2tp_ctl.core.tunnel import Tunnel
+
+TIE_BREAKER_LENGTH = 8
+
+
+class Session:
+    """The state machine of one configured session within one control connection."""
+
+    def __init__(self, tunnel: Tunnel, settings: SessionSettings, last_error: str, now: float) -> None:
+        self.tunnel = tunnel
+        self.context = tunnel.context
+        self.settings = settings
+        self.state = SessionState.IDLE
+        self.since = now
+        self.last_error = last_error
+        self.mtu = 0
+        self.terms = Terms(settings, 0, b"")
+        self._sender = True
+        self._tie_breaker = b""
+        self._circuit_up = True
+        self._pseudowire: Pseudowire | None = None
+        """What the helper was told last."""
+        self._request = 0
+        """The helper request that is not answered yet, 0 for none."""
+        self._waiting: Message | None = None
+        """The peer's message that goes on when the helper has answered."""
+        self._timer: Timer | None = None
+        """Bounds the setup; while idle, brings the next call."""
+        self._failures = 0
+
+    @property
+    def waits_for_control(self) -> bool:
+        """Whether a call of ours waits for the control connection."""
+        return self.state is SessionState.WAIT_CONTROL_CONN
+
+    # ---- What happens to it.
+
+    def call(self, now: float) -> None:
+        """Begin a call of ours, unless one is under way."""
+        if self.state is SessionState.IDLE and self._waiting is None:
+            self._sender = True
+            self.fire(SessionEvent.CALL, now)
+            self.tunnel.new_call(now)
+
+    def call_in(self, seconds: float, now: float) -> None:
+        """Begin a call of ours after some time, unless the peer began one until then."""
+        self._disarm()
+        self._timer = self.context.timers.at(now + seconds, self.call)
+
+    def receive_icrq(self, message: Message, now: float) -> None:
+        """Take the peer's call.  One that crosses ours is decided by the tie breakers (section 5.4.4)."""
+        if self.state is SessionState.WAIT_REPLY and self._waiting is None:
+            theirs = message.tie_breaker
+            if theirs is None or self._tie_breaker < theirs:
+                self.fire(SessionEvent.ICRQ_WIN, now, message=message)
+                return
+            if self._tie_breaker == theirs:
+                self.fire(SessionEvent.ICRQ_DRAW, now, result=Result(CallResult.TIE))
+                return
+            self.fire(SessionEvent.ICRQ_LOSE, now)
+        elif self.state is SessionState.WAIT_REPLY or self._waiting is not None:
+            self.close(Result(CallResult.STATE, text="replaced by a new ICRQ"), now)
+        elif self.state is not SessionState.IDLE:
+            # The peer forgot the session that we had, and begins anew.
+            self.fire(SessionEvent.ICRQ_OK, now, result=Result(CallResult.STATE, text="replaced by a new ICRQ"))
+        if self.tunnel.established:
+            self._take(message, now)
+
+    def receive(self, message: Message, now: float) -> None:
+        """Take any later message of the session."""
+        problem = fault(message)
+        refusal = Result(CallResult.ERROR, problem.error, problem.text) if problem else None
+        match message.type:
+            case MessageType.ICRP:
+                self._receive_icrp(message, refusal, now)
+            case MessageType.ICCN:
+                self._receive_iccn(message, refusal, now)
+            case MessageType.CDN:
+                reason = describe(MessageType.CDN, message.result)
+                self.last_error = f"peer: {reason}"
+                self.tunnel.log(Entry.PEER_STOPPED, msg_type="CDN", reason=reason)
+                self.fire(SessionEvent.CDN, now, message=message)
+            case _ if refusal is not None:
+                self.close(refusal, now)
+            case _:  # SLI and WEN tell; nothing here depends on them
+                pass
+
+    def pwe_answer(self, now: float, *, mtu: int, error: str) -> None:
+        """Go on with what waited for the helper; a failure refuses it."""
+        self._request = 0
+        message, self._waiting = self._waiting, None
+        refusal = None
+        if error:
+            self.tunnel.log(Entry.SET_PWE_PARAM_FAILED)
+            refusal = Result(CallResult.NO_FACILITIES, text=f"set_pwe_param: {error}")
+        else:
+            self.mtu = mtu
+        if message is not None:
+            good, bad = _EVENTS[MessageType(message.type)]
+            self.fire(bad if refusal else good, now, message=message, result=refusal)
+        elif refusal is not None:
+            self.close(refusal, now)
+
+    def helper_lost(self, now: float) -> None:
+        """Refuse what waits for the helper; what is established goes on without it."""
+        if self._waiting is not None:
+            self.pwe_answer(now, mtu=0, error="l2tp-kernel is away")
+        self._request = 0
+
+    def helper_back(self) -> None:
+        """Tell the helper again what should exist."""
+        if self._pseudowire is not None and not self._request:
+            self._set(self._pseudowire)
+
+    def link_changed(self, *, up: bool, now: float) -> None:
+        """Tell the peer that our interface went up or down (RFC 3931, section 6.14)."""
+        if up != self._circuit_up:
+            self._circuit_up = up
+            if self.state is SessionState.ESTABLISHED:
+                self._send_circuit_status(now)
+
+    def close(self, result: Result, now: float) -> None:
+        """End the session from this side; it is called again later."""
+        self.fire(SessionEvent.CLOSE, now, result=result)
+
+    def clear(self, now: float) -> None:
+        """End the session because an operator says so; without waiting longer for what failed before."""
+        self.close(Result(CallResult.ADMINISTRATIVE, text="cleared by the operator"), now)
+        if self.state is SessionState.IDLE and self.tunnel.established:
+            self._failures = 0
+            self.call_in(self._pause(), now)
+
+    # ---- The tables' machine.
+
+    def fire(
+        self, event: SessionEvent, now: float, *, message: Message | None = None, result: Result | None = None
+    ) -> None:
+        """Apply one event.  ``message`` caused it; ``result`` is what a CDN tells.
+
+        Raises KeyError for an event that the tables call a violation.
+        """
+        table, ignored = (SENDER, SENDER_IGNORED) if self._sender else (RECIPIENT, RECIPIENT_IGNORED)
+        if (self.state, event) in ignored:
+            return
+        action, state = table[self.state, event]
+        before, self.state = self.state, state
+        if state is not before:
+            self.since = now
+            self.context.effects.append(StateChange(self.tunnel.settings.name, self.settings.name, state.value))
+        if result is not None and state is SessionState.IDLE:
+            self.last_error = describe(MessageType.CDN, result)
+        if state is SessionState.IDLE and before is SessionState.ESTABLISHED:
+            self._log(Entry.SESSION_DOWN, name=self.settings.name, reason=self.last_error or self.tunnel.last_error)
+        self._act(action, message, result, now)
+
+    def _act(self, action: SessionAction, message: Message | None, result: Result | None, now: float) -> None:
+        match action:
+            case SessionAction.WAIT:
+                pass
+            case SessionAction.SEND_ICRQ:
+                self._send_icrq(now)
+            case SessionAction.SEND_ICRP:
+                self._log_state(MessageType.ICRP, sent=True)
+                self._submit(MessageType.ICRP, now)
+            case SessionAction.SEND_ICCN:
+                self._log_state(MessageType.ICCN, sent=True)
+                self._submit(MessageType.ICCN, now)
+                self._up(now)
+            case SessionAction.PREPARE_FOR_DATA:
+                self._log_state(MessageType.ICCN, sent=False)
+                self._up(now)
+            case SessionAction.BECOME_RECIPIENT | SessionAction.CLEAN:
+                if message is not None and message.type is MessageType.CDN:
+                    self._log_state(MessageType.CDN, sent=False)
+                self._clean(now)
+            case SessionAction.CDN_LOSER:
+                self.tunnel.refuse_call(message, Result(CallResult.TIE), now)
+            case SessionAction.CDN_CLEAN:
+                self._log_state(MessageType.CDN, sent=True)
+                self._submit(MessageType.CDN, now, result=result)
+                self._clean(now)
+
+    # ---- Messages of the peer.
+
+    def _take(self, message: Message, now: float) -> None:
+        self._sender = False
+        self._begin(now)
+        self.tunnel.log(Entry.CREATE_NEW_SESSION)
+        if message.serial_number is None:
+            self.tunnel.log(Entry.SERIAL_NUMBER_NOT_FOUND, msg_type="ICRQ")
+        self._consider(message, None, now)
+
+    def _receive_icrp(self, message: Message, refusal: Result | None, now: float) -> None:
+        if not self._sender or self.state is not SessionState.WAIT_REPLY:
+            self.fire(SessionEvent.ICRP_OK, now, result=Result(CallResult.STATE, text="unexpected ICRP"))
+        elif self._waiting is not None:
+            self.close(Result(CallResult.STATE, text="second ICRP"), now)
+        else:
+            self._consider(message, refusal, now)
+
+    def _receive_iccn(self, message: Message, refusal: Result | None, now: float) -> None:
+        if self._sender or self.state is not SessionState.WAIT_CONNECT:
+            self.fire(SessionEvent.ICCN_OK, now, result=Result(CallResult.STATE, text="unexpected ICCN"))
+        elif self._waiting is not None:
+            self.close(Result(CallResult.STATE, text="second ICCN"), now)
+        else:
+            self._consider(message, refusal, now)
+
+    def _consider(self, message: Message, refusal: Result | None, now: float) -> None:
+        """Refuse what does not fit; let the helper make what the message describes, and go on from there."""
+        good, bad = _EVENTS[MessageType(message.type)]
+        if refusal is None:
+            refusal = refuse_call(self.settings, message)
+        unworkable = self.terms.learn(message)  # also of a refused call: its CDN needs the peer's session id
+        refusal = refusal or unworkable
+        if refusal is not None:
+            self.fire(bad, now, message=message, result=refusal)
+            return
+        if message.type is not MessageType.ICCN:
+            warning = cookie_warning(self.tunnel.settings.cookie_length, message)
+            if warning is not None:
+                self.tunnel.log(warning, msg_type=message_name(message.type))
+        pseudowire = self.terms.pseudowire(self.tunnel.connection)
+        if pseudowire == self._pseudowire:
+            self.fire(good, now, message=message)
+        else:
+            self._waiting = message
+            self._set(pseudowire)
+
+    # ---- Messages of ours.
+
+    def _send_icrq(self, now: float) -> None:
+        self._begin(now)
+        self._tie_breaker = self.context.entropy(TIE_BREAKER_LENGTH)
+        self.tunnel.log(Entry.BEGIN_NEW_SESSION)
+        self._log_state(MessageType.ICRQ, sent=True)
+        self._submit(
+            MessageType.ICRQ,
+            now,
+            serial_number=self.context.serial(),
+            pseudowire_type=int(self.settings.pseudowire_type),
+            remote_end_id=self.settings.remote_end_id,
+            tie_breaker=self._tie_breaker,
+        )
+
+    def _submit(self, message_type: MessageType, now: float, **fields: object) -> None:
+        self.tunnel.submit(self.terms.message(message_type, **fields), now)
+
+    def _send_circuit_status(self, now: float) -> None:
+        self._submit(MessageType.SLI, now, circuit_status=CIRCUIT_UP if self._circuit_up else 0)
+
+    # ---- Beginning, up, down, and what comes next.
+
+    def _begin(self, now: float) -> None:
+        """Take an identifier and a cookie, and bound the time for the setup."""
+        self._disarm()
+        self._timer = self.context.timers.at(now + self.context.limits.setup, self._expire)
+        local_id = self.context.session_id()
+        self.context.sessions[local_id] = self
+        self.terms = Terms(self.settings, local_id, self.context.entropy(self.tunnel.settings.cookie_length))
+
+    def _set(self, pseudowire: Pseudowire) -> None:
+        self._pseudowire = pseudowire
+        self._request = self.context.request(self)
+        self.context.effects.append(SetPwe(self._request, pseudowire))
+
+    def _up(self, now: float) -> None:
+        self._disarm()
+        self._failures = 0
+        self.last_error = ""
+        self._log(Entry.SESSION_UP, name=self.settings.name, if_name=self.settings.interface)
+        if not self._circuit_up:
+            self._send_circuit_status(now)
+
+    def _clean(self, now: float) -> None:
+        """Give back what the session holds, and have it called again while the control connection lives."""
+        self._disarm()
+        if self._pseudowire is not None:
+            self.context.effects.append(DeletePwe(self.settings.interface, self.terms.local_id))
+        self.context.sessions.pop(self.terms.local_id, None)
+        self.context.requests.pop(self._request, None)
+        self._log(Entry.CLEANUP_SESSION, name=self.settings.name)
+        self._pseudowire = self._waiting = None
+        self._request = self.mtu = 0
+        self._circuit_up = True
+        self.terms = Terms(self.settings, 0, b"")
+        if self.tunnel.established:
+            self.call_in(self._pause(), now)
+
+    def _pause(self) -> float:
+        """Return how long to wait before the next call; the control connection's initiator goes first."""
+        limits = self.context.limits
+        seconds = limits.restart
+        if self._failures:
+            seconds = self.tunnel.settings.reconnect_interval * min(self._failures, limits.backoff)
+        self._failures += 1
+        return self.context.spread(seconds, 0.5) + (0.0 if self.tunnel.initiator else limits.call_delay)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _expire(self, now: float) -> None:
+        self.close(Result(CallResult.STATE, text="setup timed out"), now)
+
+    # ---- What people see.
+
+    def _log(self, entry: Entry, **fields: Field) -> None:
+        self.tunnel.log(entry, session=self.settings.name, session_id=self.terms.local_id, **fields)
+
+    def _log_state(self, message_type: MessageType, *, sent: bool) -> None:
+        entry = Entry.SEND_STATE if sent else Entry.RECEIVE_STATE
+        self._log(entry, msg_type=message_type.text, state=self.state.value.upper())
+
+    def view(self) -> SessionView:
+        """Return a snapshot for people and programs."""
+        return SessionView(
+            name=self.settings.name,
+            tunnel=self.tunnel.settings.name,
+            interface=self.settings.interface,
+            remote_end_id=self.settings.remote_end_id,
+            pseudowire_type=self.settings.pseudowire_type,
+            state=self.state.value,
+            local_session_id=self.terms.local_id,
+            peer_session_id=self.terms.peer_id,
+            local_cookie_length=len(self.terms.local_cookie),
+            peer_cookie_length=len(self.terms.peer_cookie),
+            mtu=self.mtu,
+            since=self.since,
+            last_error=self.last_error,
+        )
+
+
+_EVENTS = {
+    MessageType.ICRQ: (SessionEvent.ICRQ_OK, SessionEvent.ICRQ_BAD),
+    MessageType.ICRP: (SessionEvent.ICRP_OK, SessionEvent.ICRP_BAD),
+    MessageType.ICCN: (SessionEvent.ICCN_OK, SessionEvent.ICCN_BAD),
+}
+"""What a message becomes when it is acceptable, and when it is not."""

@@ -1,0 +1,416 @@
+"""One control connection's state machine (RFC 3931, section 7.2) and the sessions within it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Protocol
+
+from l2tp_ctl.catalogue import Entry, Field
+from l2tp_ctl.core.acceptance import Refusal, find_session, refuse_connection
+from l2tp_ctl.core.connection import Connection, message_name
+from l2tp_ctl.core.context import Context
+from l2tp_ctl.core.effects import StateChange
+from l2tp_ctl.core.message import Message, MessageType, Result
+from l2tp_ctl.core.presence import fault
+from l2tp_ctl.core.results import CallResult, GeneralError, StopResult, describe
+from l2tp_ctl.core.session import Session
+from l2tp_ctl.core.settings import TunnelSettings
+from l2tp_ctl.core.tables import TUNNEL, TUNNEL_IGNORED, SessionEvent, TunnelAction, TunnelEvent, TunnelState
+from l2tp_ctl.core.timers import Timer
+
+TIE_BREAKER_LENGTH = 8
+PSEUDOWIRE_CAPABILITIES = (5, 4)
+"""Ethernet and Ethernet VLAN (RFC 4719, section 2.1)."""
+
+VENDOR_NAME = b"l2tpd"
+
+_OF_A_SESSION = frozenset({MessageType.ICRP, MessageType.ICCN, MessageType.CDN, MessageType.WEN, MessageType.SLI})
+_OUTGOING = {
+    MessageType.OCRQ: Entry.NOT_SUPPORT_OCRQ,
+    MessageType.OCRP: Entry.NOT_SUPPORT_OCRP,
+    MessageType.OCCN: Entry.NOT_SUPPORT_OCCN,
+}
+"""The outgoing call model is not used for Ethernet (RFC 4719, section 2.2)."""
+
+
+class Owner(Protocol):
+    """Whom a tunnel tells of its life: the configured peer."""
+
+    def established(self, tunnel: Tunnel, now: float) -> None:
+        """Take note that the control connection is up."""
+
+    def ended(self, tunnel: Tunnel, now: float, *, soon: bool) -> None:
+        """Take note that it is gone; ``soon`` where the next attempt should not wait for long."""
+
+
+class Tunnel:
+    """The state machine of one control connection, from either side."""
+
+    def __init__(
+        self, owner: Owner, settings: TunnelSettings, connection: Connection, errors: dict[str, str], now: float
+    ) -> None:
+        self.owner = owner
+        self.context: Context = connection.context
+        self.settings = settings
+        self.state = TunnelState.IDLE
+        self.since = now
+        self.initiator = False
+        self.last_error = ""
+        self.peer_host_name = b""
+        self.peer_router_id = 0
+        self.peer_vendor_name = b""
+        self.sessions = [Session(self, session, errors.get(session.name, ""), now) for session in settings.sessions]
+        self._tie_breaker = b""
+        self._setup: Timer | None = None
+        self._hello: Timer | None = None
+        self._adopt(connection)
+
+    @property
+    def established(self) -> bool:
+        """Whether sessions can be set up in it."""
+        return self.state is TunnelState.ESTABLISHED
+
+    # ---- What happens to it.
+
+    def open(self, now: float) -> None:
+        """Begin a control connection of ours."""
+        self.initiator = True
+        self.log(Entry.BEGIN_NEW_TUNNEL, tun_name=self.settings.name, IPaddress=self.connection.address.peer)
+        for session in self.sessions:
+            session.call(now)
+        self.fire(TunnelEvent.LOCAL_OPEN, now)
+
+    def accept(self, message: Message, now: float) -> None:
+        """Answer the SCCRQ that began this control connection."""
+        self.log(Entry.CREATE_NEW_TUNNEL)
+        refusal = self._judge(message, self.connection)
+        self.fire(TunnelEvent.SCCRQ_BAD if refusal else TunnelEvent.SCCRQ_OK, now, result=refusal)
+
+    def contest(self, rival: Connection, message: Message, now: float) -> None:
+        """Decide between our SCCRQ and the peer's, which came over ``rival`` (RFC 3931, section 5.4.3)."""
+        ours, theirs = self._tie_breaker, message.tie_breaker
+        self.log(Entry.TIE_BREAK_CHECK, local_tie=ours.hex(), remote_tie=theirs.hex() if theirs else "none")
+        if theirs is None or ours < theirs:
+            self.log(Entry.WIN_TIE_BREAK)
+            self.fire(TunnelEvent.SCCRQ_WIN, now, rival=rival)
+        elif ours == theirs:
+            self.log(Entry.DRAW_TIE_BREAK)
+            rival.abandon(now)
+            self.fire(TunnelEvent.SCCRQ_DRAW, now)
+        else:
+            self.log(Entry.LOSE_TIE_BREAK)
+            refusal = self._judge(message, rival)
+            event = TunnelEvent.SCCRQ_LOSE_BAD if refusal else TunnelEvent.SCCRQ_LOSE_OK
+            self.fire(event, now, message=message, result=refusal, rival=rival)
+
+    def receive(self, message: Message, now: float) -> None:
+        """Take one message, each once and in order."""
+        self.context.counters[f"received-{message_name(message.type).lower()}"] += 1
+        if not isinstance(message.type, MessageType):
+            self._receive_unknown(message, now)
+        elif message.type is MessageType.STOPCCN:
+            reason = describe(MessageType.STOPCCN, message.result)
+            self.last_error = f"peer: {reason}"
+            self.log(Entry.PEER_STOPPED, msg_type="StopCCN", reason=reason)
+            self.fire(TunnelEvent.STOPCCN, now, message=message)
+        elif message.type in (MessageType.SCCRQ, MessageType.SCCRP, MessageType.SCCCN):
+            self._receive_setup(message, now)
+        elif not self.established:
+            state = self.state.value.upper()
+            self.log(Entry.RECEIVE_BUT_IGNORED, msg_type=message.type.text, state=state)
+        elif message.type in _OUTGOING:
+            self.log(_OUTGOING[message.type], func="receive")
+            self.refuse_call(message, Result(CallResult.NO_FACILITIES_EVER, text="outgoing calls are not used"), now)
+        elif message.type is MessageType.ICRQ:
+            self._receive_icrq(message, now)
+        elif message.type in _OF_A_SESSION:
+            self._receive_for_session(message, now)
+        elif (problem := fault(message)) is not None:
+            self.close(Result(StopResult.ERROR, problem.error, problem.text), now)
+        elif message.type is MessageType.HELLO:
+            self.log(Entry.RECEIVE_HELLO_SEND_ZLB_ACK)
+
+    def new_call(self, now: float) -> None:
+        """Let the sessions that wait for the control connection go on, if it is up."""
+        self.fire(TunnelEvent.NEW_CALL, now)
+
+    def close(self, result: Result, now: float, *, soon: bool = False) -> None:
+        """End the control connection, and all sessions with it, by a StopCCN."""
+        self.fire(TunnelEvent.CLOSE, now, result=result, soon=soon)
+
+    def submit(self, message: Message, now: float) -> None:
+        """Send a message reliably and in order."""
+        self.connection.submit(message, now)
+
+    def refuse_call(self, message: Message | None, result: Result, now: float) -> None:
+        """Send a CDN for a call that no session of ours stands for."""
+        if message is not None:
+            refusal = Message(
+                type=MessageType.CDN,
+                result=result,
+                local_session_id=self.context.session_id(),
+                remote_session_id=message.local_session_id or 0,
+            )
+            self.submit(refusal, now)
+
+    # ---- The table's machine.
+
+    def fire(
+        self,
+        event: TunnelEvent,
+        now: float,
+        *,
+        message: Message | None = None,
+        result: Result | None = None,
+        rival: Connection | None = None,
+        soon: bool = False,
+    ) -> None:
+        """Apply one event.  ``message`` caused it, ``result`` is what a StopCCN tells, ``rival`` the other connection.
+
+        Raises KeyError for an event that the table calls a violation.
+        """
+        if (self.state, event) in TUNNEL_IGNORED:
+            return
+        action, state = TUNNEL[self.state, event]
+        before, self.state = self.state, state
+        if state is not before:
+            self.since = now
+            self.context.effects.append(StateChange(self.settings.name, "", state.value))
+        if result is not None and state is TunnelState.IDLE:
+            self.last_error = describe(MessageType.STOPCCN, result)
+        if before is TunnelState.ESTABLISHED and state is TunnelState.IDLE:
+            self.log(Entry.TUNNEL_DOWN, tun_name=self.settings.name, reason=self.last_error)
+        if state is TunnelState.ESTABLISHED and before is not state:
+            self._enter_established(now)
+        self._act(action, message, result, rival, now)
+        if state is TunnelState.IDLE:
+            lost = before is TunnelState.ESTABLISHED and event is not TunnelEvent.STOPCCN
+            self.owner.ended(self, now, soon=soon or lost or event is TunnelEvent.SCCRQ_DRAW)
+
+    def _act(
+        self,
+        action: TunnelAction,
+        message: Message | None,
+        result: Result | None,
+        rival: Connection | None,
+        now: float,
+    ) -> None:
+        match action:
+            case TunnelAction.SEND_SCCRQ:
+                self._bound_setup(now)
+                self._tie_breaker = self.context.entropy(TIE_BREAKER_LENGTH)
+                self._send_opening(MessageType.SCCRQ, now, tie_breaker=self._tie_breaker)
+            case TunnelAction.SEND_SCCRP:
+                self._bound_setup(now)
+                self._send_opening(MessageType.SCCRP, now)
+            case TunnelAction.SEND_SCCCN_OPEN_SESSIONS:
+                self._log_state(MessageType.SCCCN, sent=True)
+                self.submit(Message(type=MessageType.SCCCN), now)
+                self._open_sessions(now)
+            case TunnelAction.OPEN_SESSIONS:
+                self._open_sessions(now)
+            case TunnelAction.SWITCH_SEND_SCCRP:
+                self._switch(rival, now)
+                self._bound_setup(now)
+                self._send_opening(MessageType.SCCRP, now)
+            case TunnelAction.SWITCH_STOPCCN:
+                self._switch(rival, now)
+                self._stop(result, now)
+                self._clean(now)
+            case TunnelAction.STOPCCN_LOSER:
+                self._stop_loser(rival, now)
+            case TunnelAction.STOPCCN_CLEAN:
+                self._stop(result, now)
+                self._clean(now)
+            case TunnelAction.CLEAN:
+                self._clean(now)
+
+    # ---- Messages of the peer.
+
+    def _receive_setup(self, message: Message, now: float) -> None:
+        events = {
+            MessageType.SCCRQ: (TunnelEvent.SCCRQ_OK, TunnelEvent.SCCRQ_BAD),
+            MessageType.SCCRP: (TunnelEvent.SCCRP_OK, TunnelEvent.SCCRP_BAD),
+            MessageType.SCCCN: (TunnelEvent.SCCCN_OK, TunnelEvent.SCCCN_BAD),
+        }
+        good, bad = events[MessageType(message.type)]
+        name = message_name(message.type)
+        due = {TunnelState.WAIT_CTL_REPLY: MessageType.SCCRP, TunnelState.WAIT_CTL_CONN: MessageType.SCCCN}
+        if message.type is not due.get(self.state):
+            self.log(Entry.VIOLATION, msg_type=name, state=self.state.value.upper())
+            self.fire(bad, now, message=message, result=Result(StopResult.STATE, text=f"unexpected {name}"))
+            return
+        refusal = self._judge(message, self.connection)
+        if refusal is None:
+            self._log_state(MessageType(message.type), sent=False)
+        self.fire(bad if refusal else good, now, message=message, result=refusal)
+
+    def _judge(self, message: Message, connection: Connection) -> Result | None:
+        """Take over what the peer tells of itself, and return why it is refused, if it is."""
+        problem = fault(message)
+        if problem is not None:
+            return Result(StopResult.ERROR, problem.error, problem.text)
+        if message.type is MessageType.SCCCN:
+            return None
+        self.peer_host_name = message.host_name or b""
+        self.peer_router_id = message.router_id or 0
+        self.peer_vendor_name = message.vendor_name or b""
+        if message.receive_window is not None:
+            connection.channel.set_peer_window(message.receive_window)
+        refusal: Refusal | None = refuse_connection(self.settings, message)
+        if refusal is None:
+            return None
+        self.log(refusal.entry, msg_type=message_name(message.type))
+        return refusal.result
+
+    def _receive_unknown(self, message: Message, now: float) -> None:
+        self.log(Entry.UNKNOWN_MESSAGE_TYPE, func="receive", msg_type=int(message.type))
+        if message.message_type_mandatory:
+            self.log(Entry.CANNOT_HANDLE_MESSAGE, msg_type=int(message.type))
+            text = f"unknown message type {int(message.type)}"
+            self.close(Result(StopResult.ERROR, GeneralError.UNKNOWN_AVP, text), now)
+
+    def _receive_icrq(self, message: Message, now: float) -> None:
+        problem = fault(message)
+        if problem is not None:
+            self.refuse_call(message, Result(CallResult.ERROR, problem.error, problem.text), now)
+            return
+        settings = find_session(self.settings.sessions, message)
+        if settings is None:
+            self.log(Entry.REMOTE_END_ID_MISMATCH, msg_type="ICRQ")
+            identifier = (message.remote_end_id or b"").decode("ascii", "backslashreplace")
+            self.log(Entry.CANNOT_FIND_SESSION_CONFIG, id=identifier)
+            self.refuse_call(message, Result(CallResult.FORWARDER, text="unknown Remote End ID"), now)
+            return
+        for session in self.sessions:
+            if session.settings is settings:
+                session.receive_icrq(message, now)
+
+    def _receive_for_session(self, message: Message, now: float) -> None:
+        session = self.context.sessions.get(message.remote_session_id or 0)
+        if session is None and message.type is MessageType.CDN and not message.remote_session_id:
+            # A peer that gives up before our first answer knows only its own session id.
+            session = next((s for s in self.sessions if s.terms.peer_id == message.local_session_id), None)
+        if session is not None and session.tunnel is self:
+            session.receive(message, now)
+        elif message.type is not MessageType.CDN:
+            self.refuse_call(message, Result(CallResult.ERROR, GeneralError.SESSION_ID, "no such session"), now)
+
+    # ---- Messages of ours.
+
+    def _send_opening(self, message_type: MessageType, now: float, *, tie_breaker: bytes | None = None) -> None:
+        self._log_state(message_type, sent=True)
+        message = Message(
+            type=message_type,
+            host_name=self.settings.local_host_name,
+            router_id=self.settings.local_router_id,
+            vendor_name=VENDOR_NAME,
+            receive_window=self.settings.receive_window,
+            assigned_connection_id=self.connection.local_id,
+            pseudowire_capabilities=PSEUDOWIRE_CAPABILITIES,
+            tie_breaker=tie_breaker,
+            nonce=self.connection.authentication.local_nonce or None,
+        )
+        self.submit(message, now)
+
+    def _stop(self, result: Result | None, now: float) -> None:
+        self._log_state(MessageType.STOPCCN, sent=True)
+        self.submit(stop_message(self.connection, result or Result(StopResult.STATE)), now)
+
+    def _stop_loser(self, rival: Connection | None, now: float) -> None:
+        if rival is None:
+            return
+        # The peer learnt our nonce from our SCCRQ: only what is signed with it can it verify.
+        rival.authentication.local_nonce = self.connection.authentication.local_nonce
+        rival.submit(stop_message(rival, Result(StopResult.EXISTS, text="lost the tie break")), now)
+        rival.linger(now)
+
+    # ---- Connections, timers, sessions.
+
+    def _adopt(self, connection: Connection) -> None:
+        self.connection = connection
+        connection.receiver = self.receive
+        connection.failure = self._delivery_failed
+
+    def _switch(self, rival: Connection | None, now: float) -> None:
+        """Go on over the connection that the peer began; ours lost the tie."""
+        if rival is None:
+            return
+        # The winner's StopCCN to the loser is signed with the nonce of the winner's own SCCRQ.
+        self.connection.authentication.peer_nonce = rival.authentication.peer_nonce
+        self.connection.abandon(now)
+        self.initiator = False
+        self._adopt(rival)
+        for session in self.sessions:
+            session.fire(SessionEvent.CONTROL_CLOSED, now)  # the initiator goes first
+
+    def _enter_established(self, now: float) -> None:
+        if self._setup is not None:
+            self._setup.cancel()
+        self.last_error = ""
+        self.log(Entry.TUNNEL_UP, tun_name=self.settings.name, address=str(self.connection.address))
+        self._arm_hello(now)
+        self.owner.established(self, now)
+        for session in self.sessions:
+            if not self.initiator:
+                session.call_in(self.context.limits.call_delay, now)
+
+    def _open_sessions(self, now: float) -> None:
+        for session in self.sessions:
+            if session.waits_for_control:
+                session.fire(SessionEvent.CONTROL_OPEN, now)
+
+    def _clean(self, now: float) -> None:
+        for timer in (self._setup, self._hello):
+            if timer is not None:
+                timer.cancel()
+        for session in self.sessions:
+            session.fire(SessionEvent.CONTROL_CLOSED, now)
+        self.log(Entry.CLEANUP_TUNNEL_BY_NAME, name=self.settings.name)
+        self.connection.linger(now)
+        self.log(Entry.DELETE_TUNNEL)
+
+    def _bound_setup(self, now: float) -> None:
+        if self._setup is not None:
+            self._setup.cancel()
+        self._setup = self.context.timers.at(now + self.context.limits.setup, self._setup_expired)
+
+    def _setup_expired(self, now: float) -> None:
+        self.close(Result(StopResult.STATE, text="setup timed out"), now)
+
+    def _delivery_failed(self, now: float) -> None:
+        self.log(Entry.SEND_FAILED_TUNNEL_SHUTDOWN)
+        self.last_error = "the peer does not answer"
+        self.fire(TunnelEvent.DELIVERY_FAILED, now)
+
+    def _arm_hello(self, now: float) -> None:
+        interval = self.settings.hello_interval
+        if interval is not None:
+            heard = self.connection.last_received
+            due = heard + self.context.spread(interval)
+            if due <= now:
+                due = now + self.context.spread(interval)
+            self._hello = self.context.timers.at(due, partial(self._say_hello, heard))
+
+    def _say_hello(self, heard: float, now: float) -> None:
+        """Ask for a sign of life after a silent interval (RFC 3931, section 4.4)."""
+        if self.connection.last_received == heard and self.connection.channel.idle:
+            self.submit(Message(type=MessageType.HELLO), now)
+        self._arm_hello(now)
+
+    # ---- What people see.
+
+    def log(self, entry: Entry, *, session: str = "", **fields: Field) -> None:
+        """Log an entry with this tunnel's name and Control Connection ID."""
+        self.context.log(
+            entry, tunnel=self.settings.name, session=session, tunnel_id=self.connection.local_id, **fields
+        )
+
+    def _log_state(self, message_type: MessageType, *, sent: bool) -> None:
+        entry = Entry.SEND_STATE if sent else Entry.RECEIVE_STATE
+        self.log(entry, msg_type=message_type.text, state=self.state.value.upper())
+
+
+def stop_message(connection: Connection, result: Result) -> Message:
+    """Return a StopCCN for a connection."""
+    return Message(type=MessageType.STOPCCN, result=result, assigned_connection_id=connection.local_id)
