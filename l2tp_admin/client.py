@@ -26,12 +26,16 @@ def ask(path: Path, timeout: float, command: Command, **args: str) -> dict[str, 
 
     ``timeout`` is in seconds, from connecting to the last octet of the answer.
     """
+    try:
+        request = encode(Request(0, command, args).body())
+    except UnicodeEncodeError:
+        raise CommandError(ErrorCode.BAD_ARGUMENTS, "the name is not text in this locale's encoding") from None
     deadline = time.monotonic() + timeout
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
             server.settimeout(timeout)
             server.connect(str(path))
-            server.sendall(encode(Request(0, command, args).body()))
+            server.sendall(request)
             answer = _receive(server, deadline)
     except TimeoutError:
         raise CommandError(ErrorCode.UNREACHABLE, f"{path}: no answer within {timeout:g} s") from None

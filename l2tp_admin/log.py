@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Protocol
 
+from l2tp_admin.text import printable
 from l2tp_ctl.catalogue import Entry, Field
 
 
@@ -20,10 +21,3 @@ def to_stderr(entry: Entry, /, **fields: Field) -> None:
     shown = {name: printable(value) if isinstance(value, str) else value for name, value in fields.items()}
     sys.stderr.write(f"<{entry.level}>{entry.render(shown)}\n")
     sys.stderr.flush()
-
-
-def printable(text: str) -> str:
-    """Return ``text`` with every character that could move a cursor or break a line written as its escape."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

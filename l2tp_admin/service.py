@@ -33,9 +33,7 @@ def serve(listen: Path, control: Path, operators: str | None, viewers: str | Non
     try:
         roles = Roles(os.geteuid(), _group(operators), _group(viewers))
         inherited = systemd.inherited_listener()
-        listener = inherited or _listen(
-            listen, {group for group in (roles.operators, roles.viewers) if group is not None}
-        )
+        listener = inherited or _listen(listen, roles)
     except (OSError, LookupError) as error:
         to_stderr(Entry.CONFIG_ERROR, tag=str(listen), problem=str(error))
         to_stderr(Entry.L2TPD_INITIALIZATION_FAILED)
@@ -80,12 +78,13 @@ def _group(name: str | None) -> int | None:
         raise LookupError(f"there is no group {name}") from None
 
 
-def _listen(path: Path, groups: set[int]) -> socket.socket:
+def _listen(path: Path, roles: Roles) -> socket.socket:
     """Return the socket that listens at ``path``, in the place of one that a dead process left.
 
     Without a group only root and our own user can connect; one group may too; of two groups a file has no notion,
     so then anybody may connect, and the roles alone decide.
     """
+    groups = {group for group in (roles.operators, roles.viewers) if group is not None}
     _remove_abandoned(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
