@@ -1,0 +1,119 @@
+"""Give up every privilege, for good, and prove it.
+
+A process that reads frames from strangers keeps only the descriptors it was given.  :func:`drop` takes away the
+user, the groups, every capability in every set and the way back to them through a set-user-ID program.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import pwd
+import resource
+
+_PR_GET_DUMPABLE = 3
+_PR_SET_DUMPABLE = 4
+_PR_CAPBSET_READ = 23
+_PR_CAPBSET_DROP = 24
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_GET_NO_NEW_PRIVS = 39
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_IS_SET = 1
+_PR_CAP_AMBIENT_CLEAR_ALL = 4
+_CAPABILITY_VERSION_3 = 0x20080522
+_CAP_SETPCAP = 8
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
+
+
+class _Header(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _Sets(ctypes.Structure):
+    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
+
+
+def drop(user: str) -> None:
+    """Become ``user`` and nothing more; call it after every import and before the first octet from the network.
+
+    Takes the user's uid and its primary gid alone, empties the effective, permitted, inheritable, ambient and bounding
+    capability sets, forbids new privileges, core dumps and ptrace by equals, and then checks each of these.  A process
+    that runs as ``user`` already keeps its groups; one without CAP_SETPCAP keeps its bounding set, which gives nothing
+    once new privileges are forbidden.  The process must have one thread only: capabilities belong to threads.
+
+    Raises KeyError for an unknown user and PermissionError when the user is root or anything is left.
+    """
+    entry = pwd.getpwnam(user)
+    if entry.pw_uid == 0 or entry.pw_gid == 0:
+        raise PermissionError(errno.EPERM, f"{user} is root's own user or group")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    bounding_goes = bool(_capabilities()[0] & 1 << _CAP_SETPCAP)
+    if bounding_goes:
+        for capability in _bounding():
+            _prctl(_PR_CAPBSET_DROP, capability)
+    if os.getresuid() != (entry.pw_uid,) * 3 or os.getresgid() != (entry.pw_gid,) * 3:
+        os.setgroups([])
+        os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
+        os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
+    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    _check(_libc.capset(ctypes.byref(_Header(_CAPABILITY_VERSION_3, 0)), ctypes.byref((_Sets * 2)())), "capset")
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _prctl(_PR_SET_DUMPABLE, 0)
+    _verify(entry.pw_uid, entry.pw_gid, bounding_goes=bounding_goes)
+
+
+def _verify(uid: int, gid: int, *, bounding_goes: bool) -> None:
+    left = [
+        what
+        for what, gone in (
+            ("user", os.getresuid() == (uid,) * 3),
+            ("group", os.getresgid() == (gid,) * 3),
+            ("groups", 0 not in os.getgroups()),
+            ("capabilities", _capabilities() == (0, 0, 0)),
+            ("ambient set", not _ambient()),
+            ("bounding set", not bounding_goes or not _bounding()),
+            ("new privileges", _prctl(_PR_GET_NO_NEW_PRIVS) == 1),
+            ("dumps", _prctl(_PR_GET_DUMPABLE) == 0),
+        )
+        if not gone
+    ]
+    if left:
+        raise PermissionError(errno.EPERM, f"could not drop: {', '.join(left)}")
+
+
+def _capabilities() -> tuple[int, int, int]:
+    """Return the effective, permitted and inheritable sets of this thread as bit masks."""
+    sets = (_Sets * 2)()
+    _check(_libc.capget(ctypes.byref(_Header(_CAPABILITY_VERSION_3, 0)), ctypes.byref(sets)), "capget")
+    low, high = sets
+    return (
+        low.effective | high.effective << 32,
+        low.permitted | high.permitted << 32,
+        low.inheritable | high.inheritable << 32,
+    )
+
+
+def _bounding() -> list[int]:
+    return [capability for capability in _known() if _prctl(_PR_CAPBSET_READ, capability)]
+
+
+def _ambient() -> list[int]:
+    return [capability for capability in _known() if _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_IS_SET, capability)]
+
+
+def _known() -> list[int]:
+    """Capabilities that this kernel knows: it refuses to speak of others."""
+    return [capability for capability in range(64) if _libc.prctl(_PR_CAPBSET_READ, capability, 0, 0, 0) >= 0]
+
+
+def _prctl(option: int, first: int = 0, second: int = 0) -> int:
+    return _check(_libc.prctl(option, first, second, 0, 0), f"prctl {option}")
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        raise OSError(ctypes.get_errno(), what)
+    return result
