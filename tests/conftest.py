@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import softether
 from tests.support.netns import sweep
 
 
@@ -20,7 +21,7 @@ def _missing() -> dict[str, str]:
         reasons["root"] = "needs iproute2"
     if shutil.which("tshark") is None:
         reasons["tshark"] = "needs tshark"
-    if shutil.which("vpnserver") is None or shutil.which("vpncmd") is None:
+    if softether.find("vpnserver") is None or softether.find("vpncmd") is None:
         reasons["softether"] = "needs softether-vpnserver and softether-vpncmd"
     return reasons
 
