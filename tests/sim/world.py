@@ -37,8 +37,10 @@ class Side:
     settings: tuple[TunnelSettings, ...]
     endpoint: Endpoint
     born: int = 0
-    """Rises with each restart: what an earlier life is still owed is not delivered."""
+    """Rises with each start: what an earlier life is still owed is not delivered; 0 before the first."""
     alarm: float | None = None
+    helper: bool = True
+    """Whether its helper answers."""
     pseudowires: dict[str, Pseudowire] = field(default_factory=dict)
 
     @property
@@ -70,6 +72,7 @@ class World:
 
     def start(self, side: Side) -> None:
         """Start a side's endpoint."""
+        side.born += 1
         self.note(side, "start")
         side.endpoint.start(self.now)
         self._settle(side)
@@ -78,7 +81,6 @@ class World:
         """Let a side crash and come back at once, knowing nothing; its helper lives on."""
         side.settings = settings or side.settings
         side.endpoint = Endpoint(side.settings, entropy=self.random.randbytes)
-        side.born += 1
         side.alarm = None
         self.start(side)
 
@@ -143,6 +145,10 @@ class World:
     def _set(self, side: Side, born: int, effect: SetPwe) -> None:
         if side.born != born:
             return
+        if not side.helper:
+            side.endpoint.pwe_answer(effect.request, self.now, error="ECONNREFUSED")
+            self._settle(side)
+            return
         self.note(side, f"set {effect.pseudowire.interface} {effect.pseudowire.local_session_id:#x}")
         side.pseudowires[effect.pseudowire.interface] = effect.pseudowire
         side.endpoint.pwe_answer(effect.request, self.now, mtu=1400)
@@ -161,6 +167,8 @@ class World:
             self.at(self.now + delay, lambda to=peer, a=source: self._arrive(to, effect.data, a))  # type: ignore[misc]
 
     def _arrive(self, side: Side, data: bytes, address: Address) -> None:
+        if not side.born:
+            return
         self.note(side, f"gets {data.hex()}")
         side.endpoint.receive_datagram(data, address, self.now)
         self._settle(side)
