@@ -132,6 +132,8 @@ class Entry(Enum):
     HELPER_FAILED = ERROR, "l2tp-kernel failed {verb}: {error}"
     CONTROL_LOST = ERROR, "connection to l2tp-ctl lost: {error}"
 
+    INTERNAL_ERROR = ERROR, "internal error: {error}"
+
     ADMIN_CLIENT_CUT = WARN, "admin client {who} cut: {reason}"
     AUTHENTICATION_MISSING = WARN, "[{tunnel_id}] no valid authentication in {msg_type} from {address}, dropped"
     PEER_UNKNOWN = WARN, "{msg_type} from {address}: no tunnel is configured for this peer, dropped"
@@ -139,6 +141,7 @@ class Entry(Enum):
     PEER_STOPPED = WARN, "[{tunnel_id}] peer sent {msg_type}: {reason}"
     TUNNEL_RETRY = WARN, "[{tunnel_id}] tunnel [{tun_name}] is down, next attempt in {seconds} s"
     VIOLATION = WARN, "[{tunnel_id}] receive {msg_type} in state {state}, which RFC 3931 does not allow"
+    CANNOT_SEND = WARN, "cannot send to {address}: {error}"
     DATAGRAM_MALFORMED = WARN, "malformed control message from {address}: {problem}"
 
     ADMIN_COMMAND = NOTICE, "admin command {command} {target} by {who}: {outcome}"

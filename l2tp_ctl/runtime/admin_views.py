@@ -1,0 +1,86 @@
+"""The core's snapshots in the words of the admin contract."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from l2tp_ctl.admin_schema import Session, Tunnel
+from l2tp_ctl.core.settings import PseudowireType
+from l2tp_ctl.core.views import SessionView, TunnelView
+from l2tp_kernel.schema import Counters
+
+_ESTABLISHED = "established"
+_TYPES = {PseudowireType.ETHERNET: "ethernet", PseudowireType.ETHERNET_VLAN: "vlan"}
+
+
+def tunnel_answer(view: TunnelView, now: float) -> Tunnel:
+    """Return one tunnel without its sessions; ``now`` is on the Endpoint's clock."""
+    address = view.address
+    return Tunnel(
+        name=view.name,
+        state=view.state,
+        encapsulation=address.encapsulation.value,
+        local_address=address.local,
+        peer_address=address.peer,
+        peer_port=address.peer_port,
+        local_connection_id=view.local_connection_id,
+        peer_connection_id=view.peer_connection_id,
+        peer_host_name=_text(view.peer_host_name),
+        peer_router_id=str(ipaddress.IPv4Address(view.peer_router_id)) if view.peer_connection_id else "",
+        peer_vendor_name=_text(view.peer_vendor_name),
+        ns=view.ns,
+        nr=view.nr,
+        window=view.window,
+        unacknowledged=view.unacknowledged,
+        queued=view.queued,
+        retransmissions=view.retransmissions,
+        authenticated=view.authenticated,
+        initiator=view.initiator,
+        sessions_configured=len(view.sessions),
+        sessions_established=sum(session.state == _ESTABLISHED for session in view.sessions),
+        uptime=_uptime(view, now),
+        next_attempt=None if view.next_attempt is None else max(0.0, view.next_attempt - now),
+        last_error=view.last_error,
+    )
+
+
+def session_answer(view: SessionView, counters: Mapping[str, Counters], now: float) -> Session:
+    """Return one session with its interface's counters, if there are any."""
+    found = counters.get(view.interface) if view.state == _ESTABLISHED else None
+    return Session(
+        name=view.name,
+        tunnel=view.tunnel,
+        state=view.state,
+        interface=view.interface,
+        remote_end_id=_end_id(view.remote_end_id),
+        pseudowire_type=_TYPES[PseudowireType(view.pseudowire_type)],
+        local_session_id=view.local_session_id,
+        peer_session_id=view.peer_session_id,
+        local_cookie_length=view.local_cookie_length,
+        peer_cookie_length=view.peer_cookie_length,
+        mtu=view.mtu,
+        uptime=_uptime(view, now),
+        last_error=view.last_error,
+        counters={} if found is None else asdict(found),
+    )
+
+
+def _uptime(view: TunnelView | SessionView, now: float) -> float | None:
+    return max(0.0, now - view.since) if view.state == _ESTABLISHED else None
+
+
+def _text(octets: bytes) -> str:
+    return octets.decode(errors="backslashreplace")
+
+
+def _end_id(octets: bytes) -> str:
+    """Return a Remote End ID as the configuration has it: a text, or the number of four octets (RFC 4719)."""
+    try:
+        text = octets.decode()
+    except UnicodeDecodeError:
+        text = ""
+    if text.isprintable() and text:
+        return text
+    return str(int.from_bytes(octets, "big"))

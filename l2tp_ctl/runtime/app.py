@@ -1,0 +1,100 @@
+"""The control process: its parts put together, from the first line of its log to the last."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+from l2tp_ctl.catalogue import Entry
+from l2tp_ctl.core.views import SessionView, TunnelView
+from l2tp_ctl.runtime.admin_commands import Commands
+from l2tp_ctl.runtime.admin_server import AdminServer
+from l2tp_ctl.runtime.config_file import Configuration
+from l2tp_ctl.runtime.helper_link import HelperLink
+from l2tp_ctl.runtime.log_sink import LogSink
+from l2tp_ctl.runtime.notify import notify, status, watchdog_interval
+from l2tp_ctl.runtime.shell import Shell
+
+FAREWELL = 3.0
+"""Seconds for the peers to acknowledge our StopCCN before we leave anyway."""
+_QUIET_POLL = 0.02
+_STATUS_PAUSE = 1.0
+"""Seconds between two looks at the state for the status line."""
+
+
+class App:
+    """One run of the control process; ``admin`` is the admin socket, listening."""
+
+    def __init__(self, configuration: Configuration, log: LogSink, admin: socket.socket) -> None:
+        self._configuration = configuration
+        self._log = log
+        self._changed = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._shell = Shell(configuration, log, self._changed.set)
+        self._link = HelperLink(configuration, self._shell)
+        self._admin = AdminServer(admin, Commands(self._shell, self._link.counters), log)
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT.  Whatever breaks inside ends it with an ExceptionGroup."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._report)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop, number)
+        self._log.write(Entry.L2TPD_START, {})
+        for tunnel, tag, value in self._configuration.parameters:
+            self._log.write(Entry.CONFIG_PARAM, {"tun_name": tunnel, "tag": tag, "param": value}, tunnel)
+        async with asyncio.TaskGroup() as group:
+            parts = (self._link.run(), self._admin.run(), self._show_status(), _feed_watchdog())
+            tasks = [group.create_task(part) for part in parts]
+            notify(READY="1")
+            await self._stopping.wait()
+            notify(STOPPING="1")
+            await self._say_farewell()
+            for task in tasks:
+                task.cancel()
+        self._log.write(Entry.L2TPD_EXIT, {})
+
+    def _stop(self, number: signal.Signals) -> None:
+        self._log.write(Entry.RECEIVED_SIGNAL, {"signo": int(number)})
+        self._stopping.set()
+
+    async def _say_farewell(self) -> None:
+        """Send StopCCN to every peer, and wait until all have acknowledged it or the time is over."""
+        self._log.write(Entry.CLEANUP_RESOURCES, {})
+        self._shell.shut_down()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL):
+                while not self._shell.quiet():  # noqa: ASYNC110  # neither the peers nor the helper tell when
+                    await asyncio.sleep(_QUIET_POLL)
+
+    async def _show_status(self) -> None:
+        while True:
+            tunnels = self._shell.tunnels()
+            sessions = [session for tunnel in tunnels for session in tunnel.sessions]
+            words = f"{_up(tunnels)} tunnels up, {_up(sessions)} sessions up"
+            status(words if self._link.connected else f"{words}, l2tp-kernel is away")
+            await asyncio.sleep(_STATUS_PAUSE)
+            await self._changed.wait()
+            self._changed.clear()
+
+    def _report(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log what broke while one event was handled; the next one gets its chance."""
+        error = context.get("exception")
+        told = "".join(traceback.format_exception(error)) if error else str(context["message"])
+        self._log.write(Entry.INTERNAL_ERROR, {"error": told})
+
+
+def _up(views: Sequence[TunnelView | SessionView]) -> str:
+    return f"{sum(view.state == 'established' for view in views)} of {len(views)}"
+
+
+async def _feed_watchdog() -> None:
+    interval = watchdog_interval()
+    while interval is not None:
+        notify(WATCHDOG="1")
+        await asyncio.sleep(interval)

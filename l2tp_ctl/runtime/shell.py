@@ -1,0 +1,177 @@
+"""The one owner of the Endpoint: events go in, effects come out and are carried out in order.
+
+Everything here runs to its end in the event loop's own thread, so that no two events ever overlap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from l2tp_ctl.catalogue import Entry
+from l2tp_ctl.core.effects import DeletePwe, Log, Send, SetPwe, StateChange
+from l2tp_ctl.core.endpoint import Endpoint
+from l2tp_ctl.core.settings import Address
+from l2tp_ctl.core.views import TunnelView
+from l2tp_ctl.runtime.config_file import Configuration
+from l2tp_ctl.runtime.control_socket import ControlSocket, ControlSockets
+from l2tp_ctl.runtime.helper_client import HelperError
+from l2tp_ctl.runtime.log_sink import LogSink
+from l2tp_ctl.runtime.pseudowires import Pseudowires
+from l2tp_kernel.schema import EventKind, Verb
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Shell:
+    """``changed`` is called after every change of a tunnel's, a session's or the helper's state."""
+
+    def __init__(self, configuration: Configuration, log: LogSink, changed: Callable[[], None]) -> None:
+        self.log = log
+        self.sockets = ControlSockets()
+        self.pseudowires = Pseudowires(
+            configuration.plane, handle_of=self._handle_of, answer=self._answer, failed=self.helper_failed
+        )
+        self._endpoint = Endpoint(configuration.tunnels, entropy=os.urandom)
+        self._changed = changed
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._send_errors: dict[tuple[object, str], str] = {}
+        """Why the last message to each peer could not be sent; only a new reason is logged."""
+
+    # ---- Events.
+
+    def start(self) -> None:
+        """Begin the tunnels."""
+        self._tell(self._endpoint.start, self._loop.time())
+        self._changed()
+
+    def attach(self, sock: ControlSocket) -> None:
+        """Read from a control socket and send through it."""
+        self.sockets.add(sock)
+        self._loop.add_reader(sock.fileno(), self._receive, sock)
+
+    def detach(self, sock: ControlSocket) -> None:
+        """Close a control socket."""
+        self._loop.remove_reader(sock.fileno())
+        self.sockets.remove(sock.listen)
+        sock.close()
+
+    def helper_lost(self) -> None:
+        """Take note that the helper is gone."""
+        self.pseudowires.disconnect()
+        self._tell(self._endpoint.helper_lost, self._loop.time())
+        self._changed()
+
+    def helper_back(self) -> None:
+        """Take note that the helper is there again, with its sockets open."""
+        self._tell(self._endpoint.helper_back, self._loop.time())
+        self._changed()
+
+    def helper_event(self, event: list[object]) -> None:
+        """Take what the helper reports by itself."""
+        match event:
+            case [EventKind.PWE_GONE, str(interface)]:
+                self._tell(self._endpoint.pwe_gone, interface, self._loop.time())
+            case [EventKind.LINK, str(interface), bool(up)]:
+                self._tell(self._endpoint.link_changed, interface, up, self._loop.time())
+
+    def helper_failed(self, error: HelperError, verb: Verb) -> None:
+        """Log what the helper did not do."""
+        self.log.write(error.entry, error.fields(verb))
+
+    # ---- Operators.
+
+    def tunnels(self) -> list[TunnelView]:
+        """Return a snapshot of every tunnel."""
+        return self._endpoint.tunnels()
+
+    def clear_tunnel(self, target: str) -> list[str]:
+        """End the tunnels meant by ``target``; return their names."""
+        return self._tell(self._endpoint.clear_tunnel, target, self._loop.time())
+
+    def clear_session(self, target: str) -> list[str]:
+        """End the sessions meant by ``target``; return their names."""
+        return self._tell(self._endpoint.clear_session, target, self._loop.time())
+
+    def shut_down(self) -> None:
+        """End every tunnel for good."""
+        self._tell(self._endpoint.shutdown, self._loop.time())
+
+    def quiet(self) -> bool:
+        """Whether the peers and the helper know all that we told them."""
+        return self._endpoint.quiet() and self.pseudowires.idle()
+
+    # ---- What the loop calls.
+
+    def _receive(self, sock: ControlSocket) -> None:
+        now = self._loop.time()
+        try:
+            for data, address in sock.receive():
+                self._endpoint.receive_datagram(data, address, now)
+        except OSError as error:
+            self.log.write(Entry.FAILED_TO_RECVFROM, {"error": str(error.strerror)})
+        finally:
+            self._carry_out()
+
+    def _fire(self) -> None:
+        self._timer = None
+        self._tell(self._endpoint.handle_timer, self._loop.time())
+
+    def _answer(self, request: int, mtu: int, error: str) -> None:
+        self._tell(self._endpoint.pwe_answer, request, self._loop.time(), mtu=mtu, error=error)
+
+    # ---- Effects.
+
+    def _tell(self, event: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return event(*args, **kwargs)
+        finally:
+            self._carry_out()
+
+    def _carry_out(self) -> None:
+        for effect in self._endpoint.take_effects():
+            match effect:
+                case Send(address, data):
+                    self._send(address, data)
+                case SetPwe() | DeletePwe():
+                    self.pseudowires.put(effect)
+                case Log(entry, fields, tunnel, session):
+                    self.log.write(entry, fields, tunnel, session)
+                case StateChange():
+                    self._changed()
+        self._arm()
+
+    def _send(self, address: Address, data: bytes) -> None:
+        """Send one message.  A failure counts as a loss on the way: the reliable channel makes up for it."""
+        peer = (address.encapsulation, address.peer)
+        sock = self.sockets.find(address)
+        problem = "the control socket is not open"
+        if sock is not None:
+            try:
+                sock.send(data, address)
+            except OSError as error:
+                problem = str(error.strerror)
+            else:
+                self._send_errors.pop(peer, None)
+                return
+        if self._send_errors.get(peer) != problem:
+            self._send_errors[peer] = problem
+            self.log.write(Entry.CANNOT_SEND, {"address": str(address), "error": problem})
+
+    def _arm(self) -> None:
+        due = self._endpoint.next_timer()
+        if self._timer is not None:
+            if self._timer.when() == due:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if due is not None:
+            self._timer = self._loop.call_at(due, self._fire)
+
+    def _handle_of(self, address: Address) -> int | None:
+        sock = self.sockets.find(address)
+        return None if sock is None else sock.handle
