@@ -1,10 +1,10 @@
 # What a person and the continuous integration run.  `make help` lists it.
 
-PYTHON       ?= python3
-SEEDS        ?= 1000
+PYTHON        ?= python3
+SEEDS         ?= 1000
 ENCAPSULATION ?= udp
-PYTEST       ?=
-BIN          := .venv/bin
+PYTEST        ?=
+BIN           := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help test test-debian demo demo-stop lint sim bench clean
@@ -14,7 +14,7 @@ help: ## List the targets
 
 test: ## Prepare what is missing and run every test (PYTEST="-k words" chooses)
 	@$(PYTHON) tools/prepare.py
-	@$(BIN)/python -m pytest $(PYTEST)
+	@$(BIN)/python $(if $(COVERAGE),-m coverage run) -m pytest $(PYTEST)
 
 test-debian: ## The tests that meet libraries, on Debian's own versions of them
 	@$(PYTHON) tools/prepare.py
