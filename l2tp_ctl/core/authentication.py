@@ -63,11 +63,11 @@ class Authentication:
         opening = message_type in (MessageType.SCCRQ, MessageType.SCCRP)
         peer_nonce = (nonce(avps) or b"") if opening else self.peer_nonce
         nonces = b"" if message_type == MessageType.SCCRQ else peer_nonce + self.local_nonce
-        verified = verify(data, header, avps, self._keys, nonces)
+        verified = verify(data, header, avps, self._keys, nonces, self._allowed())
         if verified is None and message_type == MessageType.STOPCCN:
             # A peer that gives up before it had our SCCRP does not know our nonce.
-            verified = verify(data, header, avps, self._keys, peer_nonce)
-        if verified is None or verified not in self._allowed():
+            verified = verify(data, header, avps, self._keys, peer_nonce, self._allowed())
+        if verified is None:
             return Verdict.INVALID
         if opening:
             if self.required and not peer_nonce:
@@ -85,7 +85,7 @@ class Authentication:
         nonces = b"" if message_type == MessageType.SCCRQ else self.local_nonce + self.peer_nonce
         return tuple(Signer(self.type, key, nonces) for key in self._keys)
 
-    def _allowed(self) -> set[int]:
+    def _allowed(self) -> set[DigestType]:
         match self._policy:
             case DigestPolicy.MD5:
                 return {DigestType.MD5}
