@@ -1,0 +1,237 @@
+"""What the helper owns: listeners by handle, pseudowires by interface.
+
+Whatever a client asks for is checked against the policy and against this before anything is touched.  A call either
+does all, or raises Refused or OSError and leaves things as they were.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+from dataclasses import astuple, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from l2tp_kernel.schema import MAX_LISTENERS, Encapsulation, Listener, Plane, PweParam, Reason
+from l2tp_kernel.wire import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from l2tp_kernel.links import Links
+    from l2tp_kernel.plane import ControlSocket, ForwardingPlane
+    from l2tp_kernel.policy import Policy
+    from l2tp_kernel.wire import Deletion
+
+_IPV4_HEADER, _IPV6_HEADER, _UDP_HEADER, _ETHERNET_HEADER = 20, 40, 8, 14
+_DATA_HEADER = {Encapsulation.UDP: 8, Encapsulation.IP: 4}
+"""Octets up to and with the Session ID (RFC 3931, sections 4.1.1.1 and 4.1.2.1)."""
+_SUBLAYER = 4
+_SMALLEST_MTU = 68
+
+
+class _Open(NamedTuple):
+    listener: Listener
+    control: ControlSocket
+
+
+class _Pwe(NamedTuple):
+    param: PweParam
+    number: int
+    """Index of the interface."""
+    mtu: int
+    up: bool
+    """The administrative state as last seen."""
+
+
+class Made(NamedTuple):
+    """A pseudowire as it is now: the value that SET_PWE_PARAM answers."""
+
+    interface: str
+    mtu: int
+    number: int
+    """Index of the interface."""
+
+
+def interface_mtu(path: int, encapsulation: Encapsulation, param: PweParam) -> int:
+    """Compute the largest MTU whose frames need no outer fragment on a path of ``path`` octets.
+
+    Cookie and sublayer may differ by direction; the larger counts, so that both ends come to the same value.
+    """
+    outer = _IPV4_HEADER if len(param.peer_address) == 4 else _IPV6_HEADER
+    outer += _UDP_HEADER if encapsulation is Encapsulation.UDP else 0
+    cookie = max(len(param.local_cookie), len(param.peer_cookie))
+    sublayer = _SUBLAYER * max(param.receive_sublayer, param.send_sublayer)
+    return path - outer - _DATA_HEADER[encapsulation] - cookie - sublayer - _ETHERNET_HEADER
+
+
+class Registry:
+    """All that was made here; ``plane`` forwards, ``links`` is the kernel's view of the interfaces."""
+
+    def __init__(self, plane: ForwardingPlane, links: Links) -> None:
+        self._plane = plane
+        self._links = links
+        self._handles = itertools.count(1)
+        self._listeners: dict[int, _Open] = {}
+        self._pwes: dict[str, _Pwe] = {}
+
+    def open_listener(self, listener: Listener, policy: Policy) -> tuple[int, ControlSocket]:
+        """Handle and control socket of a listener, made unless it is there."""
+        if (listener.port == 0) is (listener.encapsulation is Encapsulation.UDP):
+            raise Refused(Reason.MALFORMED, "a port over UDP and 0 over IP")
+        listener = replace(listener, plane=self._resolve(listener.plane))
+        policy.check_listener(listener)
+        for handle, each in self._listeners.items():
+            if each.listener == listener:
+                return handle, each.control
+        if len(self._listeners) >= MAX_LISTENERS:
+            raise Refused(Reason.POLICY, f"{MAX_LISTENERS} listeners are open")
+        handle = next(self._handles)
+        opened = self._plane.open_listener(handle, listener)
+        self._listeners[handle] = _Open(listener, opened)
+        return handle, opened
+
+    def close_listener(self, handle: int) -> None:
+        """Close a listener that no pseudowire uses."""
+        if handle not in self._listeners:
+            raise Refused(Reason.NOT_FOUND, f"listener {handle}")
+        if any(each.param.listener == handle for each in self._pwes.values()):
+            raise Refused(Reason.IN_USE, f"listener {handle} has pseudowires")
+        self._plane.close_listener(handle)
+        del self._listeners[handle]
+
+    def set(self, param: PweParam, policy: Policy) -> Made:
+        """Make one pseudowire end be exactly this."""
+        param = replace(param, plane=self._resolve(param.plane))
+        old = self._pwes.get(param.interface)
+        policy.check_param(param, others=len(self._pwes) - (old is not None))
+        listener = self._check_listener(param)
+        for each in self._pwes.values():
+            if each.param.interface != param.interface and (
+                (each.param.listener, each.param.local_session_id) == (param.listener, param.local_session_id)
+            ):
+                raise Refused(Reason.IN_USE, f"session {param.local_session_id} belongs to {each.param.interface}")
+        present = self._links.find(param.interface)
+        if old and (present is None or present.number != old.number):
+            self._forget(param.interface)  # somebody removed or renamed it, and the event is still under way
+            old = None
+        if present and not old:
+            raise Refused(Reason.NOT_OWNED, f"{param.interface} exists")
+        mtu = param.mtu or self._automatic_mtu(param, listener)
+        master = self._master(param, old)
+        index = self._modify(old, param, mtu, master) if old else self._create(param, mtu, master)
+        self._pwes[param.interface] = _Pwe(param, index, mtu, param.up)
+        return Made(param.interface, mtu, index)
+
+    def delete(self, deletion: Deletion) -> None:
+        """Remove a pseudowire if it still belongs to this session."""
+        pwe = self._pwes.get(deletion.interface)
+        if pwe is None or pwe.param.local_session_id != deletion.local_session_id:
+            raise Refused(Reason.NOT_FOUND, f"{deletion.interface} with session {deletion.local_session_id}")
+        self._forget(deletion.interface)
+
+    def listing(self) -> list[list[tuple[object, ...]]]:
+        """Give what LIST answers."""
+        listeners = [(*astuple(each.listener), handle) for handle, each in self._listeners.items()]
+        return [listeners, [astuple(each.param) for each in self._pwes.values()]]
+
+    def stats(self, interfaces: Iterable[str]) -> list[tuple[object, ...]]:
+        """Give what STATS answers."""
+        counters = self._plane.stats()
+        wanted = list(interfaces) or list(self._pwes)
+        return [(name, *astuple(counters[name])) for name in wanted if name in self._pwes and name in counters]
+
+    def follow(self) -> list[tuple[str, bool | None]]:
+        """Interfaces that others changed since the last call: name and administrative state, None for removed."""
+        try:
+            changed = self._links.changes()
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            changed = {each.number for each in self._pwes.values()}  # some were lost: look at all
+        news: list[tuple[str, bool | None]] = []
+        for name, pwe in list(self._pwes.items()):
+            if pwe.number not in changed:
+                continue
+            link = self._links.find(pwe.number)  # as it is now: our own changes are among the messages
+            if link is None:
+                self._forget(name)
+                news.append((name, None))
+            elif link.up != pwe.up:
+                self._pwes[name] = pwe._replace(up=link.up)
+                news.append((name, link.up))
+        return news
+
+    def close(self) -> None:
+        """Remove all that was made."""
+        for interface in list(self._pwes):
+            with contextlib.suppress(OSError):
+                self._forget(interface)
+        self._listeners.clear()
+        self._plane.close()
+
+    def _resolve(self, plane: Plane) -> Plane:
+        if plane not in (Plane.AUTO, self._plane.kind):
+            raise Refused(Reason.PLANE, f"no {plane.name.lower()} plane here")
+        return self._plane.kind
+
+    def _check_listener(self, param: PweParam) -> Listener:
+        if param.listener not in self._listeners:
+            raise Refused(Reason.NOT_FOUND, f"listener {param.listener}")
+        listener = self._listeners[param.listener].listener
+        if not len(param.peer_address) == len(param.local_address) == len(listener.address):
+            raise Refused(Reason.MALFORMED, "addresses of another family than the listener's")
+        if (param.peer_port == 0) is (listener.encapsulation is Encapsulation.UDP):
+            raise Refused(Reason.MALFORMED, "a peer's port over UDP and 0 over IP")
+        if any(listener.address) and any(param.local_address) and param.local_address != listener.address:
+            raise Refused(Reason.MALFORMED, "a local address that is not the listener's")
+        return listener
+
+    def _automatic_mtu(self, param: PweParam, listener: Listener) -> int:
+        source = param.local_address if any(param.local_address) else listener.address
+        mtu = interface_mtu(self._links.path_mtu(param.peer_address, source), listener.encapsulation, param)
+        if mtu < _SMALLEST_MTU:
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+        return mtu
+
+    def _master(self, param: PweParam, before: _Pwe | None) -> int | None:
+        """Index of the bridge; without one, what an operator has chosen stays unless it was a client's choice."""
+        if not param.bridge:
+            return 0 if before and before.param.bridge else None
+        bridge = self._links.find(param.bridge)
+        if bridge is None or bridge.kind != "bridge":
+            raise OSError(errno.ENODEV, f"no bridge {param.bridge}")
+        return bridge.number
+
+    def _create(self, param: PweParam, mtu: int, master: int | None) -> int:
+        try:
+            index = self._plane.create(param)
+        except FileExistsError:
+            raise Refused(Reason.NOT_OWNED, f"{param.interface} exists") from None
+        try:
+            self._links.configure(index, mtu=mtu, up=param.up, master=master)
+        except OSError:
+            self._plane.delete(param.interface)
+            raise
+        return index
+
+    def _modify(self, old: _Pwe, param: PweParam, mtu: int, master: int | None) -> int:
+        if param != old.param:
+            self._plane.modify(param)
+        try:
+            self._links.configure(old.number, mtu=mtu, up=param.up, master=master)
+        except OSError:
+            self._plane.modify(old.param)
+            with contextlib.suppress(OSError):
+                back = self._master(old.param, old._replace(param=param))
+                self._links.configure(old.number, mtu=old.mtu, up=old.up, master=back)
+            raise
+        return old.number
+
+    def _forget(self, interface: str) -> None:
+        pwe = self._pwes.pop(interface)
+        try:
+            self._plane.delete(interface)
+        finally:
+            self._links.delete(pwe.number)

@@ -1,0 +1,249 @@
+"""The helper's one loop: requests, side channels, interfaces, the forwarder and signals, one thing at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import signal
+import socket
+import struct
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgpack
+import zmq
+
+from l2tp_kernel import policy as policies
+from l2tp_kernel import schema, wire
+from l2tp_kernel.clients import Clients, Complaints
+from l2tp_kernel.journal import ERROR, NOTICE, log, notify
+from l2tp_kernel.registry import Registry
+from l2tp_kernel.schema import EventKind, Listener, Reason, Status
+from l2tp_kernel.wire import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from l2tp_kernel.clients import Client
+    from l2tp_kernel.links import Links
+    from l2tp_kernel.plane import ForwardingPlane
+    from l2tp_kernel.policy import Policy
+
+REQUESTS_A_TURN = 64
+"""Requests served before the other sources have their turn."""
+QUEUE = 4096
+"""Answers and events that a client may leave unread; then it is dropped."""
+TICK = 1.0
+"""Seconds from one look at what is due to the next; also the watchdog's, which must allow more than this."""
+
+
+class Server:
+    """Serves the clients that the policy names, through the sockets ``command`` and ``descriptors`` of a directory.
+
+    Whoever may enter the directory may connect; the policy says who is answered.  OSError when the sockets cannot be
+    made, BlockingIOError when another helper serves in this directory.
+    """
+
+    def __init__(
+        self, directory: Path, policy_file: Path, policy: Policy, plane: ForwardingPlane, links: Links
+    ) -> None:
+        self._policy_file = policy_file
+        self._policy = policy
+        self._plane = plane
+        self._links = links
+        self._registry = Registry(plane, links)
+        self._clients = Clients()
+        self._strangers = Complaints("unknown client")
+        self._stopping = False
+        directory.mkdir(mode=0o755, exist_ok=True)
+        self._lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._paths = descriptors, command = directory / "descriptors", directory / "command"
+        for path in self._paths:
+            path.unlink(missing_ok=True)
+        self._descriptors = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+        self._descriptors.bind(str(descriptors))
+        self._descriptors.listen()
+        self._context = zmq.Context()
+        self._router = self._context.socket(zmq.ROUTER)
+        self._router.set(zmq.MAXMSGSIZE, schema.MAX_REQUEST)
+        self._router.set(zmq.SNDHWM, QUEUE)
+        self._router.set(zmq.ROUTER_MANDATORY, 1)  # an error when a client is gone or does not read
+        self._router.set(zmq.LINGER, 0)
+        self._router.bind(f"ipc://{command}")
+        for path in self._paths:
+            path.chmod(0o666)
+        self._signals, self._wakeup = socket.socketpair()
+        self._wakeup.setblocking(False)  # noqa: FBT003  # the standard library's signature
+        signal.set_wakeup_fd(self._wakeup.fileno())
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)  # its number arrives at self._signals
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT."""
+        notify("READY=1")
+        log(NOTICE, f"serving in {self._paths[0].parent}")
+        next_tick = 0.0
+        while not self._stopping:
+            if time.monotonic() >= next_tick:
+                next_tick = time.monotonic() + TICK
+                self._tick()
+            sources: dict[zmq.Socket[bytes] | int, Callable[[], None]] = {
+                self._router: self._serve,
+                self._descriptors.fileno(): self._accept,
+                self._links.fileno(): self._follow,
+                self._signals.fileno(): self._signal,
+                **{each.channel.fileno(): partial(self._lost, each) for each in self._clients},
+            }
+            if self._plane.fileno() >= 0:
+                sources[self._plane.fileno()] = self._plane.tend
+            poller = zmq.Poller()
+            for source in sources:
+                poller.register(source, zmq.POLLIN)
+            for source, _ in poller.poll(int(TICK * 1000)):
+                sources[source]()
+
+    def close(self) -> None:
+        """Remove all that was made, then the sockets."""
+        notify("STOPPING=1")
+        self._registry.close()
+        for client in self._clients:
+            self._clients.drop(client)
+        self._strangers.summarise(end=True)
+        self._context.destroy()
+        for each in (self._descriptors, self._signals, self._wakeup):
+            each.close()
+        for path in self._paths:
+            path.unlink(missing_ok=True)
+        os.close(self._lock)
+
+    def _tick(self) -> None:
+        notify("WATCHDOG=1")
+        self._plane.tend()
+        for complaints in (self._strangers, *(each.complaints for each in self._clients)):
+            complaints.summarise()
+
+    def _accept(self) -> None:
+        channel, _ = self._descriptors.accept()
+        channel.setblocking(False)  # noqa: FBT003  # the standard library's signature
+        pid, uid, _ = struct.unpack("3i", channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        try:
+            if uid not in self._policy.clients:
+                raise PermissionError(errno.EPERM, "not one of the policy's clients")
+            log(NOTICE, f"{self._clients.add(channel, uid, pid).name}: connected")
+        except OSError as error:
+            self._strangers.add(f"uid {uid} pid {pid} turned away: {error.strerror or error}")
+            channel.close()
+
+    def _lost(self, client: Client) -> None:
+        """Take the end of the side channel, or anything sent on it, for the end of the client."""
+        log(NOTICE, f"{client.name}: gone; what it made stays")
+        self._clients.drop(client)
+
+    def _signal(self) -> None:
+        for number in self._signals.recv(64):
+            if number != signal.SIGHUP:
+                self._stopping = True
+                continue
+            try:
+                self._policy = policies.load(self._policy_file)
+            except policies.BadPolicy as bad:
+                for mistake in bad.args:
+                    log(ERROR, mistake)
+                log(ERROR, "the policy before stays in force")
+                continue
+            log(NOTICE, f"{self._policy_file}: read again")
+            for client in self._clients:
+                if client.uid not in self._policy.clients:
+                    self._lost(client)
+
+    def _follow(self) -> None:
+        for interface, up in self._registry.follow():
+            if up is None:
+                what, event = "removed", [EventKind.PWE_GONE, interface]
+            else:
+                what, event = ("set up" if up else "set down"), [EventKind.LINK, interface, up]
+            log(NOTICE, f"{interface}: {what} by somebody else")
+            for client in self._clients:
+                if client.identity is not None:
+                    self._send(client.identity, wire.encode(0, Status.EVENT, event))
+
+    def _serve(self) -> None:
+        for _ in range(REQUESTS_A_TURN):
+            try:
+                identity, *frames = self._router.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            frame = frames[0] if len(frames) == 1 else b""
+            client = self._clients.bound(identity)
+            sequence, rest = wire.unpack(frame)
+            if client:
+                call = partial(self._carry_out, client, sequence, rest)
+                answer = self._outcome(client.complaints, wire.name(rest), call)
+            elif sequence and wire.name(rest) == "HELLO":
+                answer = self._outcome(self._strangers, "HELLO", partial(self._greet, identity, sequence, rest))
+            else:
+                self._strangers.add("frame from an unbound identity dropped")
+                continue
+            self._send(identity, wire.encode(sequence, *answer))
+
+    def _greet(self, identity: bytes, sequence: int, rest: tuple[object, ...]) -> object:
+        hello = wire.decode(rest)
+        if isinstance(hello, wire.Hello):
+            self._clients.bind(identity, sequence, hello)
+        return [[self._plane.kind], os.getpid()]
+
+    def _carry_out(self, client: Client, sequence: int, rest: tuple[object, ...]) -> object:
+        if sequence:
+            client.take(sequence)
+        match wire.decode(rest):
+            case Listener() as listener:
+                return self._open(client, sequence, listener)
+            case wire.SetPweParam(params):
+                set_one = partial(self._registry.set, policy=self._policy)
+                return [self._outcome(client.complaints, param.interface, partial(set_one, param)) for param in params]
+            case wire.DeletePwe(deletions):
+                delete = self._registry.delete
+                return [self._outcome(client.complaints, one.interface, partial(delete, one)) for one in deletions]
+            case wire.List():
+                return self._registry.listing()
+            case wire.Stats(interfaces):
+                return self._registry.stats(interfaces)
+            case wire.CloseListener(handle):
+                self._registry.close_listener(handle)
+            case wire.Hello():
+                raise Refused(Reason.MALFORMED, "greeted already")
+        return None
+
+    def _open(self, client: Client, sequence: int, listener: Listener) -> object:
+        handle, control = self._registry.open_listener(listener, self._policy)
+        beside = msgpack.packb([sequence, handle])
+        try:
+            socket.send_fds(client.channel, [beside], [control.socket.fileno()], socket.MSG_DONTWAIT)
+        except OSError:
+            with contextlib.suppress(Refused):  # IN_USE: an earlier client's pseudowires keep it
+                self._registry.close_listener(handle)
+            raise
+        return [handle, control.flavour]
+
+    def _outcome(self, complaints: Complaints, what: str, call: Callable[[], object]) -> tuple[Status, object]:
+        try:
+            return Status.OK, call()
+        except Refused as no:
+            complaints.add(f"{what} refused, {no.reason.name}: {no}")
+            return Status.REFUSED, no.reason
+        except OSError as error:
+            complaints.add(f"{what} failed: {error}")
+            return Status.FAILED, error.errno or errno.EIO
+
+    def _send(self, identity: bytes, answer: bytes) -> None:
+        try:
+            self._router.send_multipart([identity, answer], zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            if client := self._clients.bound(identity):
+                client.complaints.add(f"does not take its answers: {error}")
+                self._lost(client)
