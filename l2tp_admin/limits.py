@@ -19,7 +19,7 @@ class Limits:
     """The same for one user, so that nobody can take every place."""
     request: int = MAX_REQUEST
     """Octets of a request's body."""
-    requests_per_second: float = 100.0
+    requests_per_second: float = 200.0
     """Requests of one user, on average; faster ones wait."""
     burst: int = 200
     """Requests of one user that may come at once."""
@@ -32,23 +32,28 @@ class Limits:
 
 
 class Rate:
-    """A token bucket for each user: requests beyond the rate get a delay, none is refused."""
+    """A token bucket for each user: requests beyond the rate get a delay, none is refused.
+
+    No delay is longer than ``queue`` requests take, so that a user's flood never locks that same user out.
+    """
 
     _KEPT = 1024
     """Users remembered before the ones whose bucket is full again are forgotten."""
 
-    def __init__(self, per_second: float, burst: int) -> None:
+    def __init__(self, per_second: float, burst: int, queue: int) -> None:
         self._interval = 1 / per_second
         self._burst = burst * self._interval
+        self._longest = queue * self._interval
         self._full_at: dict[int, float] = {}
 
     def reserve(self, uid: int, now: float) -> float:
         """Count one request at ``now`` and return the seconds that it must wait."""
         if len(self._full_at) >= self._KEPT:
             self._full_at = {user: at for user, at in self._full_at.items() if at > now}
-        full_at = max(self._full_at.get(uid, now), now) + self._interval
-        self._full_at[uid] = full_at
-        return max(0.0, full_at - now - self._burst)
+        lag = max(self._full_at.get(uid, now) - now, 0.0) + self._interval
+        delay = min(max(lag - self._burst, 0.0), self._longest)
+        self._full_at[uid] = now + min(lag, self._burst + self._longest)
+        return delay
 
 
 class Place(Protocol):

@@ -59,7 +59,7 @@ class Server:
         self._roles = roles
         self._limits = limits
         self._log = log
-        self._rate = Rate(limits.requests_per_second, limits.burst)
+        self._rate = Rate(limits.requests_per_second, limits.burst, limits.clients_per_uid)
         self._clients: set[Client] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -124,6 +124,8 @@ class Server:
     async def _answer(self, client: Client, body: dict[str, Any]) -> dict[str, Any]:
         client.active_at = now = asyncio.get_running_loop().time()
         await asyncio.sleep(self._rate.reserve(client.uid, now))
+        if client.writer.is_closing():
+            raise ConnectionAbortedError("cut while its request waited")
         try:
             request = parse_request(body)
         except RequestError as error:

@@ -1,0 +1,145 @@
+"""A control process that answers admin commands from a table: ``fake_control.py SOCKET``.
+
+It speaks the real protocol on a real socket and prints each request that reaches it.  Some names behave:
+``late-N`` is answered after N milliseconds, ``silent`` never, ``huge`` with 512 KiB, ``die`` ends the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from l2tp_ctl.admin_framing import Decoder, encode
+from l2tp_ctl.admin_schema import MAX_REQUEST, Command, ErrorCode, Request, failure, parse_request, success
+
+HUGE = 512 * 1024
+
+
+def tunnel(name: str, state: str, **other: Any) -> dict[str, Any]:
+    up = state == "established"
+    return {
+        "name": name,
+        "state": state,
+        "encapsulation": "udp",
+        "local_address": "192.0.2.1",
+        "peer_address": "192.0.2.2",
+        "peer_port": 1701,
+        "local_connection_id": 2864434397,
+        "peer_connection_id": 305419896 if up else 0,
+        "peer_host_name": "peer" if up else "",
+        "peer_router_id": "192.0.2.2" if up else "",
+        "peer_vendor_name": "l2tpd" if up else "",
+        "ns": 4,
+        "nr": 3,
+        "window": 16,
+        "unacknowledged": 0,
+        "queued": 0,
+        "retransmissions": 0 if up else 9,
+        "authenticated": True,
+        "initiator": True,
+        "sessions_configured": 1,
+        "sessions_established": int(up),
+        "uptime": 93784.5 if up else None,
+        "next_attempt": None if up else 7.25,
+        "last_error": "" if up else "no answer to SCCRQ after 9 retransmissions",
+        **other,
+    }
+
+
+def session(name: str, of_tunnel: str, state: str, **other: Any) -> dict[str, Any]:
+    up = state == "established"
+    return {
+        "name": name,
+        "tunnel": of_tunnel,
+        "state": state,
+        "interface": f"l2-{name}",
+        "remote_end_id": name,
+        "pseudowire_type": "ethernet",
+        "local_session_id": 1001 if up else 0,
+        "peer_session_id": 20002 if up else 0,
+        "local_cookie_length": 8,
+        "peer_cookie_length": 8 if up else 0,
+        "mtu": 1446 if up else 0,
+        "uptime": 3725.0 if up else None,
+        "last_error": "" if up else "the tunnel is down",
+        "counters": {"tx_frames": 7, "tx_octets": 700, "rx_frames": 123456, "rx_octets": 9, "cookie": 3} if up else {},
+        **other,
+    }
+
+
+TUNNELS = [
+    tunnel("tokyo", "established", peer_host_name="host\x1b[31m\nname"),
+    tunnel("osaka", "wait-ctl-reply"),
+    tunnel(
+        "東京本社", "idle", peer_address="2001:db8::2", next_attempt=None, last_error="peer sent StopCCN\x07: 認証失敗"
+    ),
+]
+SESSIONS = [
+    session("eth0", "tokyo", "established"),
+    session("eth1", "osaka", "idle"),
+    session("大阪 支社", "東京本社", "wait-reply"),
+]
+
+
+async def answer(request: Request) -> dict[str, Any] | None:
+    """Return the answer to one request; None for none."""
+    name = next(iter(request.args.values()), "")
+    if name.startswith("late-"):
+        await asyncio.sleep(int(name.removeprefix("late-")) / 1000)
+        return success(request.id, {"tunnel": tunnel(name, "idle"), "sessions": [], "cleared": [name]})
+    if name == "silent":
+        return None
+    if name == "die":
+        os._exit(9)
+    if name == "huge":
+        return success(request.id, {"sessions": [], "padding": "x" * HUGE})
+    return _look_up(request, name)
+
+
+def _look_up(request: Request, name: str) -> dict[str, Any]:
+    result: dict[str, Any]
+    tunnels = [one for one in TUNNELS if name in (one["name"], one["peer_address"], "all")]
+    sessions = [one for one in SESSIONS if name in (one["name"], one["interface"])]
+    if request.command is Command.SHOW_TUNNELS:
+        result = {"tunnels": TUNNELS}
+    elif request.command is Command.SHOW_SESSIONS and not name:
+        result = {"sessions": SESSIONS}
+    elif not tunnels and not sessions:
+        return failure(request.id, ErrorCode.NOT_FOUND, f"there is no {name}")
+    elif request.command is Command.SHOW_TUNNEL:
+        result = {"tunnel": tunnels[0], "sessions": [one for one in SESSIONS if one["tunnel"] == name]}
+    elif request.command is Command.SHOW_SESSIONS:
+        result = {"sessions": [one for one in SESSIONS if one["tunnel"] == name]}
+    else:
+        result = {"cleared": [one["name"] for one in (*tunnels, *sessions)]}
+    return success(request.id, result)
+
+
+async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer one client, each request in its own time."""
+    decoder = Decoder(MAX_REQUEST)
+
+    async def respond(request: Request) -> None:
+        body = await answer(request)
+        if body is not None:
+            writer.write(encode(body))
+
+    async with asyncio.TaskGroup() as responding:
+        while data := await reader.read(65536):
+            for body in decoder.feed(data):
+                request = parse_request(body)
+                print(json.dumps([request.id, request.command, request.args]), flush=True)
+                responding.create_task(respond(request))
+
+
+async def main(path: Path) -> None:
+    server = await asyncio.start_unix_server(serve, path)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))
