@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
 
 from l2tp_ctl.core.effects import DeletePwe, Effect, Log, Pseudowire, Send, SetPwe, StateChange
@@ -39,6 +40,8 @@ class Side:
     born: int = 0
     """Rises with each start: what an earlier life is still owed is not delivered; 0 before the first."""
     alarm: float | None = None
+    busy: float = 0.0
+    """When its helper has done what it was asked."""
     helper: bool = True
     """Whether its helper answers."""
     pseudowires: dict[str, Pseudowire] = field(default_factory=dict)
@@ -73,6 +76,7 @@ class World:
     def start(self, side: Side) -> None:
         """Start a side's endpoint."""
         side.born += 1
+        side.alarm = None
         self.note(side, "start")
         side.endpoint.start(self.now)
         self._settle(side)
@@ -81,11 +85,12 @@ class World:
         """Let a side crash and come back at once, knowing nothing; its helper lives on."""
         side.settings = settings or side.settings
         side.endpoint = Endpoint(side.settings, entropy=self.random.randbytes)
-        side.alarm = None
         self.start(side)
 
     def do(self, side: Side, what: str, action: Callable[[Endpoint, float], object]) -> None:
-        """Let an operator or the system act on a side."""
+        """Let an operator or the system act on a side, if it runs."""
+        if not side.born:
+            return
         self.note(side, what)
         action(side.endpoint, self.now)
         self._settle(side)
@@ -117,7 +122,7 @@ class World:
         due = side.endpoint.next_timer()
         if due is not None and (side.alarm is None or due < side.alarm):
             side.alarm = due
-            self.at(max(due, self.now), lambda born=side.born: self._ring(side, born))  # type: ignore[misc]
+            self.at(max(due, self.now), partial(self._ring, side, side.born))
 
     def _ring(self, side: Side, born: int) -> None:
         if side.born == born:
@@ -129,21 +134,23 @@ class World:
         match effect:
             case Send():
                 self._send(side, effect)
-            case SetPwe():
-                delay = self.random.uniform(0.001, 0.05)
-                self.at(self.now + delay, lambda born=side.born: self._set(side, born, effect))  # type: ignore[misc]
-            case DeletePwe():
-                self.note(side, f"delete {effect.interface}")
-                owned = side.pseudowires.get(effect.interface)
-                if owned is not None and owned.local_session_id == effect.local_session_id:
-                    del side.pseudowires[effect.interface]
+            case SetPwe() | DeletePwe():
+                # The helper is slow, and does one thing after the other.
+                side.busy = max(side.busy, self.now) + self.random.uniform(0.001, 0.05)
+                self.at(side.busy, partial(self._ask, side, side.born, effect))
             case Log():
                 self.note(side, effect.entry.render(dict(effect.fields)))
             case StateChange():
                 self.note(side, f"{effect.tunnel} {effect.session} is {effect.state}")
 
-    def _set(self, side: Side, born: int, effect: SetPwe) -> None:
+    def _ask(self, side: Side, born: int, effect: SetPwe | DeletePwe) -> None:
         if side.born != born:
+            return
+        if isinstance(effect, DeletePwe):
+            self.note(side, f"delete {effect.interface}")
+            owned = side.pseudowires.get(effect.interface)
+            if owned is not None and owned.local_session_id == effect.local_session_id:
+                del side.pseudowires[effect.interface]
             return
         if not side.helper:
             side.endpoint.pwe_answer(effect.request, self.now, error="ECONNREFUSED")
@@ -164,7 +171,7 @@ class World:
                 delay += network.late * draw()
             peer = self.sides[effect.address.peer]
             source = replace(effect.address, local=peer.address, peer=side.address)
-            self.at(self.now + delay, lambda to=peer, a=source: self._arrive(to, effect.data, a))  # type: ignore[misc]
+            self.at(self.now + delay, partial(self._arrive, peer, effect.data, source))
 
     def _arrive(self, side: Side, data: bytes, address: Address) -> None:
         if not side.born:
