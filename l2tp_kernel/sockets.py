@@ -3,6 +3,10 @@
 Both share the address and, over UDP, the port.  A classic BPF program looks at the first octets: over UDP it picks the
 socket of a SO_REUSEPORT group by the T bit (RFC 3931, section 3.2.1), over IP protocol 115 each raw socket sees its
 own copy of every packet and filters on the Session ID, zero for control (section 4.1.1).
+
+UDP_GRO stays off, though it would save calls: control and data share addresses and ports, so GRO glues a control
+message to the end of a train of data messages that goes before it, and the program sees the train's first octets only.
+Under load the data socket would swallow most control messages.
 """
 
 from __future__ import annotations
@@ -104,7 +108,8 @@ def _socket(family: socket.AddressFamily, kind: socket.SocketKind, protocol: int
             sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
             sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_DONT)
         else:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if kind == socket.SOCK_DGRAM:  # a raw socket knows no other family
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
             sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_DONT)
     except OSError:
