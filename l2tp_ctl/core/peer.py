@@ -52,7 +52,8 @@ class Peer:
     def start(self, now: float) -> None:
         """Begin the first attempt, if it is ours to begin."""
         self.since = now
-        self._plan(now, self.context.spread(_START_SPREAD, 1.0))
+        if self.current is None:
+            self._plan(now, self.context.spread(_START_SPREAD, 1.0))
 
     def receive_sccrq(self, data: bytes, header: Header, avps: Sequence[RawAvp], address: Address, now: float) -> None:
         """Take an SCCRQ from this peer.  Raises ProtocolError where it is dropped."""

@@ -126,6 +126,8 @@ def _tunnel_table() -> TunnelTable:
         (s.WAIT_CTL_REPLY, e.SCCRQ_LOSE_OK): (a.SWITCH_SEND_SCCRP, s.WAIT_CTL_CONN),
         (s.WAIT_CTL_REPLY, e.SCCRQ_LOSE_BAD): (a.SWITCH_STOPCCN, s.IDLE),
         (s.WAIT_CTL_REPLY, e.SCCRQ_WIN): (a.STOPCCN_LOSER, s.WAIT_CTL_REPLY),
+        (s.WAIT_CTL_REPLY, e.SCCRQ_OK): (a.STOPCCN_CLEAN, s.IDLE),  # ours: sent to our Control Connection ID, not 0
+        (s.WAIT_CTL_REPLY, e.SCCRQ_BAD): (a.STOPCCN_CLEAN, s.IDLE),  # ours: the same
         (s.WAIT_CTL_REPLY, e.SCCRQ_DRAW): (a.CLEAN, s.IDLE),  # ours: section 5.4.3, both restart
         (s.WAIT_CTL_REPLY, e.SCCCN_OK): (a.STOPCCN_CLEAN, s.IDLE),
         (s.WAIT_CTL_REPLY, e.SCCCN_BAD): (a.STOPCCN_CLEAN, s.IDLE),

@@ -288,7 +288,7 @@ class Tunnel:
 
     def _receive_for_session(self, message: Message, now: float) -> None:
         session = self.context.sessions.get(message.remote_session_id or 0)
-        if session is None and message.type is MessageType.CDN and not message.remote_session_id:
+        if message.type is MessageType.CDN and not message.remote_session_id and message.local_session_id:
             # A peer that gives up before our first answer knows only its own session id.
             session = next((s for s in self.sessions if s.terms.peer_id == message.local_session_id), None)
         if session is not None and session.tunnel is self:
