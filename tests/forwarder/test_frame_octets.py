@@ -218,7 +218,7 @@ def test_a_new_session_numbers_anew_and_counts_on() -> None:
 def test_sequencing_without_a_sublayer_is_refused_and_changes_nothing(way: str) -> None:
     end = wire(Flavour.RAW6)
     wrong = dataclasses.replace(PARAM, peer_session_id=9)
-    with pytest.raises(ValueError, match="sublayer|Sublayer"):
+    with pytest.raises(ValueError, match="Sublayer"):
         end.set(dataclasses.replace(wrong, **{f"{way}_sequencing": 2}), Flavour.RAW6)  # type: ignore[arg-type]  # ints
     assert wrap(end, ARP)[:4].hex() == "a1a2a3a4"
     assert end.param == PARAM
