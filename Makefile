@@ -37,6 +37,7 @@ lint: ## ruff, mypy --strict, import-linter
 sim: ## Two endpoints on a virtual clock, SEEDS=N random networks
 	@$(PYTHON) tools/prepare.py
 	@$(BIN)/python -m tests.sim --seeds $(SEEDS)
+	@$(BIN)/python -m tests.sim --seeds $(SEEDS) --torment
 
 bench: ## Frames and sessions per second of the forwarding planes here
 	@$(PYTHON) tools/prepare.py

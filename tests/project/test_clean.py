@@ -13,7 +13,7 @@ BINARY = {".pcap", ".pcapng", ".png"}
 
 # Put together from pieces, so that this file does not hold what it looks for.
 FOREIGN = {
-    "a path of the author's machine": re.compile("/" + r"(work|root|home)/" + r"\w|pyenv|/opt/" + "wheels"),
+    "a path of the author's machine": re.compile("/" + r"(work|root|home)/" + r"\w|py" + "env|/opt/" + "wheels"),
     "an issue number": re.compile(r"(?i)\b(issue|ticket)s? #?\d"),
     "something to do later": re.compile("TO" + "DO|FIX" + "ME|XX" + "X"),
     "a key": re.compile("BEGIN [A-Z ]*PRIVATE" + " KEY"),

@@ -177,11 +177,15 @@ class Namespace:
             finally:
                 _setns(home.fileno())
 
+    def pids(self) -> list[int]:
+        """Every process that runs inside."""
+        return [int(pid) for pid in _ip("netns", "pids", self.name).split()]
+
     def remove(self) -> None:
         """End what still runs inside and remove the namespace with its links."""
-        for pid in _ip("netns", "pids", self.name).split():
+        for pid in self.pids():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
         _ip("netns", "delete", self.name)
 
 
@@ -222,7 +226,8 @@ def sweep() -> None:
     for line in _ip("netns", "list").splitlines():
         name = line.split()[0]
         if name.startswith(f"{PREFIX}-") and not Path("/proc", name.split("-")[2]).exists():
-            Namespace(name).remove()
+            with contextlib.suppress(AssertionError):  # another run may be sweeping too
+                Namespace(name).remove()
 
 
 def _wait_for_carrier(host: Namespace) -> None:

@@ -7,9 +7,13 @@ sends HELLO every 9 s, and forwards frames only of peers that came through IPsec
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tests.support.netns import poll
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +38,7 @@ def find(name: str) -> str | None:
 
 @contextlib.contextmanager
 def softether(host: Namespace, log: Path) -> Iterator[Process]:
-    """Run it on ``host`` until it listens for L2TPv3 on UDP 1701."""
+    """Run it on ``host``, which is its alone, and go on when it listens for L2TPv3 on UDP 1701."""
     server, command = find("vpnserver"), find("vpncmd")
     assert server, "vpnserver is not here"
     assert command, "vpncmd is not here"
@@ -45,4 +49,9 @@ def softether(host: Namespace, log: Path) -> Iterator[Process]:
     with host.start("sh", "-c", START, server, log=log) as process:
         process.wait_until(lambda: host.run(*enable, check=False).returncode == 0, "SoftEther takes commands")
         process.wait_until(lambda: ":1701 " in host.run("ss", "-Huln").stdout, "SoftEther listens on UDP 1701")
-        yield process
+        try:
+            yield process
+        finally:
+            # A process of its own watches over the server that serves: both are one group.
+            os.killpg(process.pid, signal.SIGKILL)
+            poll(lambda: not host.pids(), "SoftEther has ended")
