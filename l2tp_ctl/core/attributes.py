@@ -220,45 +220,50 @@ BY_TYPE: Mapping[tuple[int, int], Attribute] = {(row.vendor, row.type): row for 
 CISCO_SENT = frozenset({1, 2, 3, 4, 7, 14})
 """Cisco's AVPs that we send beside RFC 3931's: those which Cisco's routers are known to take."""
 
-IGNORED: Mapping[tuple[int, int], str] = {
-    (IETF, 0): "Message Type",  # the first one is read before all else
-    (IETF, 59): "Message Digest",  # judged over the octets, before anything is interpreted
-    (IETF, 2): "Protocol Version",  # and the rest of RFC 2661's, which every Cisco router and some others send
-    (IETF, 3): "Framing Capabilities",
-    (IETF, 4): "Bearer Capabilities",
-    (IETF, 6): "Firmware Revision",
-    (IETF, 9): "Assigned Tunnel ID",
-    (IETF, 11): "Challenge",
-    (IETF, 12): "Q.931 Cause Code",
-    (IETF, 13): "Challenge Response",
-    (IETF, 14): "Assigned Session ID",
-    (IETF, 16): "Minimum BPS",
-    (IETF, 17): "Maximum BPS",
-    (IETF, 18): "Bearer Type",
-    (IETF, 19): "Framing Type",
-    (IETF, 21): "Called Number",
-    (IETF, 22): "Calling Number",
-    (IETF, 23): "Sub-Address",
-    (IETF, 24): "Tx Connect Speed BPS",
-    (IETF, 26): "Initial Received LCP CONFREQ",
-    (IETF, 27): "Last Sent LCP CONFREQ",
-    (IETF, 28): "Last Received LCP CONFREQ",
-    (IETF, 29): "Proxy Authen Type",
-    (IETF, 30): "Proxy Authen Name",
-    (IETF, 31): "Proxy Authen Challenge",
-    (IETF, 32): "Proxy Authen ID",
-    (IETF, 33): "Proxy Authen Response",
-    (IETF, 35): "ACCM",
-    (IETF, 37): "Private Group ID",
-    (IETF, 38): "Rx Connect Speed BPS",
-    (IETF, 39): "Sequencing Required",
-    (IETF, 56): "unassigned",  # Cisco's routers send 56 and 57, empty
-    (IETF, 57): "unassigned",
-    (CISCO, 0): "Cisco Message Type",
-    (CISCO, 10): "Cisco Draft AVP Version",
-    (CISCO, 12): "Cisco Message Digest",
-    (CISCO, 13): "Cisco Nonce",
-    (CISCO, 110): "Cisco, meaning unknown",
-    (CISCO, 111): "Cisco, meaning unknown",
-}
+IGNORED = frozenset(
+    {
+        (IETF, 0),  # Message Type: the first one is read before all else
+        (IETF, 59),  # Message Digest: judged over the octets, before anything is interpreted
+        # RFC 2661's, of which every Cisco router sends some
+        (IETF, 2),  # Protocol Version
+        (IETF, 3),  # Framing Capabilities
+        (IETF, 4),  # Bearer Capabilities
+        (IETF, 6),  # Firmware Revision
+        (IETF, 9),  # Assigned Tunnel ID
+        (IETF, 11),  # Challenge
+        (IETF, 12),  # Q.931 Cause Code
+        (IETF, 13),  # Challenge Response
+        (IETF, 14),  # Assigned Session ID
+        (IETF, 16),  # Minimum BPS
+        (IETF, 17),  # Maximum BPS
+        (IETF, 18),  # Bearer Type
+        (IETF, 19),  # Framing Type
+        (IETF, 21),  # Called Number
+        (IETF, 22),  # Calling Number
+        (IETF, 23),  # Sub-Address
+        (IETF, 24),  # Tx Connect Speed BPS
+        (IETF, 26),  # Initial Received LCP CONFREQ
+        (IETF, 27),  # Last Sent LCP CONFREQ
+        (IETF, 28),  # Last Received LCP CONFREQ
+        (IETF, 29),  # Proxy Authen Type
+        (IETF, 30),  # Proxy Authen Name
+        (IETF, 31),  # Proxy Authen Challenge
+        (IETF, 32),  # Proxy Authen ID
+        (IETF, 33),  # Proxy Authen Response
+        (IETF, 35),  # ACCM
+        (IETF, 37),  # Private Group ID
+        (IETF, 38),  # Rx Connect Speed BPS
+        (IETF, 39),  # Sequencing Required
+        # Unassigned; Cisco routers send them empty
+        (IETF, 56),
+        (IETF, 57),
+        # Cisco's
+        (CISCO, 0),  # Message Type
+        (CISCO, 10),  # Draft AVP Version
+        (CISCO, 12),  # Message Digest
+        (CISCO, 13),  # Nonce
+        (CISCO, 110),  # meaning unknown, sent empty
+        (CISCO, 111),
+    }
+)
 """AVPs that are recognised, whatever their M bit, and say nothing to a Message."""

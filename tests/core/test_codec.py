@@ -148,12 +148,12 @@ def test_unknown_avps_are_kept_in_order() -> None:
 
 
 def test_extended_vendor_id() -> None:
-    extended = avp(58, "00012345 0007 aabb", flags=0)
+    extended = avp(58, "00012345 0107 aabb", flags=0)
     zero = avp(58, "00000000 0007 61")  # no way round: RFC 3931's own AVPs are not read out of it
     empty = avp(58, "00012345 0008", flags=0)
     received = read(packet(avp(0, "0006"), extended, zero, empty))
     assert [(one.vendor, one.type, one.value) for one in received.unrecognised] == [
-        (0x12345, 7, b"\xaa\xbb"),
+        (0x12345, 0x0107, b"\xaa\xbb"),
         (0, 7, b"a"),
         (0x12345, 8, b""),
     ]
