@@ -13,7 +13,7 @@ from typing import Any
 
 from l2tp_ctl.catalogue import Entry
 
-_HEADER = re.compile(r"\s*\[\[?\s*(?P<path>[^\]]*?)\s*\]")
+_HEADER = re.compile(r"\s*\[\[?\s*(?P<path>[^\]]*?)\s*(?:\]|$)")
 _KEY = re.compile(
     r"""\s*(?P<path>(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*="""
 )
@@ -66,7 +66,7 @@ def parse(text: str) -> Tree:
 
 
 def _skip(lines: list[str], mistake: str, tree: Tree) -> bool:
-    """Note one mistake and blank out its statement; False if it has no place, so that nothing after it can be read."""
+    """Note one mistake and blank out its statement; False if nothing could be blanked out."""
     place = _MISTAKE.fullmatch(mistake)
     if place is None:
         tree.problems.append(Problem("", "close what was opened", problem=mistake))
@@ -79,10 +79,9 @@ def _skip(lines: list[str], mistake: str, tree: Tree) -> bool:
     else:
         tree.problems.append(Problem(key, "correct the TOML; text needs quotes", problem=f"line {line}: {what}"))
         tree.unread.add(key)
-    if not any(map(str.strip, lines[first : last + 1])):
-        return False
+    changed = any(lines[first : last + 1])
     lines[first : last + 1] = [""] * (last + 1 - first)
-    return True
+    return changed
 
 
 def _statement(lines: list[str], index: int, *, unclosed: bool) -> tuple[int, int]:

@@ -92,7 +92,7 @@ class TunnelReader:
         self._only(
             f"{path}.remote-end-id",
             ("remote-end-id", tunnel, values["remote-end-id"]) if values["remote-end-id"] is not None else None,
-            "the peer tells the sessions of a tunnel apart by it",
+            "the peer tells a tunnel's sessions apart by it",
         )
         if values["sequencing"] not in {None, Sequencing.NONE} and values["sublayer"] is Sublayer.NONE:
             self._reader.report(
@@ -157,7 +157,7 @@ class TunnelReader:
         if not usable:
             self._reader.report(
                 f"{path}.peer-address",
-                f"add an address of the family of {peer} to listen.addresses",
+                "add one of its family to listen.addresses",
                 problem="no listen address reaches it",
             )
             return ""
