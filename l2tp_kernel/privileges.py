@@ -22,7 +22,8 @@ _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_IS_SET = 1
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _CAPABILITY_VERSION_3 = 0x20080522
-_CAP_SETPCAP = 8
+_CAP_DAC_READ_SEARCH, _CAP_KILL, _CAP_SETGID, _CAP_SETUID, _CAP_SETPCAP = 2, 5, 6, 7, 8
+_CAP_NET_ADMIN, _CAP_NET_RAW = 12, 13
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
@@ -63,6 +64,28 @@ def drop(user: str) -> None:
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_SET_DUMPABLE, 0)
     _verify(entry.pw_uid, entry.pw_gid, bounding_goes=bounding_goes)
+
+
+def keep() -> None:
+    """Keep of all capabilities only what the helper works with, in this process and in what it starts.
+
+    That is CAP_NET_ADMIN and CAP_NET_RAW; root keeps also what it takes to start the forwarder, wherever Python is
+    installed, as another user and to end it again.  Call it before there is a second thread.  Raises OSError when the
+    kernel does not allow it.
+    """
+    wanted = {_CAP_NET_ADMIN, _CAP_NET_RAW}
+    if os.geteuid() == 0:
+        wanted |= {_CAP_DAC_READ_SEARCH, _CAP_KILL, _CAP_SETGID, _CAP_SETUID, _CAP_SETPCAP}
+    effective, permitted, _ = _capabilities()
+    if effective & 1 << _CAP_SETPCAP:
+        for capability in _bounding():
+            if capability not in wanted:
+                _prctl(_PR_CAPBSET_DROP, capability)
+    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    kept = permitted & sum(1 << capability for capability in wanted)
+    sets = (_Sets * 2)(_Sets(kept & 0xFFFFFFFF, kept & 0xFFFFFFFF, 0), _Sets(kept >> 32, kept >> 32, 0))
+    _check(_libc.capset(ctypes.byref(_Header(_CAPABILITY_VERSION_3, 0)), ctypes.byref(sets)), "capset")
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
 def _verify(uid: int, gid: int, *, bounding_goes: bool) -> None:
