@@ -9,7 +9,7 @@ import pytest
 
 from l2tp_ctl.core.attributes import ATTRIBUTES, BY_TYPE, IGNORED
 from l2tp_ctl.core.codec import encode
-from l2tp_ctl.core.hiding import hiding_key
+from l2tp_ctl.core.hiding import hide, hiding_key
 from l2tp_ctl.core.message import CircuitErrors, Message, MessageType, Result
 
 from .octets import avp, packet, read, split
@@ -166,6 +166,20 @@ def test_ciscos_own_avps_are_sent_beside_the_others(name: str, value: Any, octet
 @pytest.mark.parametrize(("name", "value", "octets"), CISCO_RECEIVED_ONLY)
 def test_the_rest_of_ciscos_avps_is_not_sent(name: str, value: Any, octets: str) -> None:
     assert body(message(name, value, cisco=True)) == body(message(name, value))
+
+
+@pytest.mark.parametrize(("name", "value", "octets"), CISCO + CISCO_RECEIVED_ONLY)
+def test_ciscos_own_avps_are_hidden_as_the_others_are(name: str, value: Any, octets: str) -> None:
+    key, vector = hiding_key(b"secret"), bytes(16)
+    _, _, number, *octets_of_value = octets.split()
+    hidden = hide(int(number, 16), bytes.fromhex("".join(octets_of_value)), key, vector)
+    received = read(
+        packet(avp(0, "0006"), avp(36, vector.hex()), avp(int(number, 16), hidden.hex(), vendor=9, flags=0xC000)), [key]
+    )
+    if name in NOT_HIDDEN:
+        assert len(received.unrecognised) == 1
+    else:
+        assert getattr(received, name) == value
 
 
 @pytest.mark.parametrize("number", LENGTHS)
