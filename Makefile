@@ -18,7 +18,7 @@ test: ## Prepare what is missing and run every test (PYTEST="-k words" chooses)
 
 test-debian: ## The tests that meet libraries, on Debian's own versions of them
 	@$(PYTHON) tools/prepare.py
-	@.venv-debian/bin/python -m pytest tests/kernel tests/runtime tests/admin tests/live $(PYTEST)
+	@.venv-debian/bin/python -m pytest tests/kernel tests/forwarder tests/runtime tests/admin tests/live $(PYTEST)
 
 demo: ## Two hosts, a pseudowire, a ping (ENCAPSULATION=udp|ip, KEEP=1 leaves it running)
 	@$(PYTHON) tools/prepare.py demo
