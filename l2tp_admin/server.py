@@ -71,7 +71,7 @@ class Server:
             try:
                 connection, _ = await loop.sock_accept(listener)
             except OSError as error:
-                self._log(Entry.FAILED_TO_ACCEPT, error=str(error))
+                self._log(Entry.FAILED_TO_ACCEPT, error=error.strerror or str(error))
                 await asyncio.sleep(_ACCEPT_AGAIN)
                 continue
             reader, writer = await asyncio.open_unix_connection(sock=connection, limit=_READ_SIZE)
