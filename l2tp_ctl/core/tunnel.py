@@ -101,7 +101,7 @@ class Tunnel:
             self.log(Entry.LOSE_TIE_BREAK)
             refusal = self._judge(message, rival)
             event = TunnelEvent.SCCRQ_LOSE_BAD if refusal else TunnelEvent.SCCRQ_LOSE_OK
-            self.fire(event, now, message=message, result=refusal, rival=rival)
+            self.fire(event, now, result=refusal, rival=rival)
 
     def receive(self, message: Message, now: float) -> None:
         """Take one message, each once and in order."""
@@ -112,7 +112,7 @@ class Tunnel:
             reason = describe(MessageType.STOPCCN, message.result)
             self.last_error = f"peer: {reason}"
             self.log(Entry.PEER_STOPPED, msg_type="StopCCN", reason=reason)
-            self.fire(TunnelEvent.STOPCCN, now, message=message)
+            self.fire(TunnelEvent.STOPCCN, now)
         elif message.type in (MessageType.SCCRQ, MessageType.SCCRP, MessageType.SCCCN):
             self._receive_setup(message, now)
         elif not self.established:
@@ -160,12 +160,11 @@ class Tunnel:
         event: TunnelEvent,
         now: float,
         *,
-        message: Message | None = None,
         result: Result | None = None,
         rival: Connection | None = None,
         soon: bool = False,
     ) -> None:
-        """Apply one event.  ``message`` caused it, ``result`` is what a StopCCN tells, ``rival`` the other connection.
+        """Apply one event.  ``result`` is what a StopCCN tells, ``rival`` the connection that the peer began.
 
         Raises KeyError for an event that the table calls a violation.
         """
@@ -182,7 +181,7 @@ class Tunnel:
             self.log(Entry.TUNNEL_DOWN, tun_name=self.settings.name, reason=self.last_error)
         if state is TunnelState.ESTABLISHED and before is not state:
             self._enter_established(now)
-        self._act(action, message, result, rival, now)
+        self._act(action, result, rival, now)
         if state is TunnelState.IDLE:
             lost = before is TunnelState.ESTABLISHED and event is not TunnelEvent.STOPCCN
             self.owner.ended(self, now, soon=soon or lost or event is TunnelEvent.SCCRQ_DRAW)
@@ -190,7 +189,6 @@ class Tunnel:
     def _act(
         self,
         action: TunnelAction,
-        message: Message | None,
         result: Result | None,
         rival: Connection | None,
         now: float,
@@ -238,12 +236,12 @@ class Tunnel:
         due = {TunnelState.WAIT_CTL_REPLY: MessageType.SCCRP, TunnelState.WAIT_CTL_CONN: MessageType.SCCCN}
         if message.type is not due.get(self.state):
             self.log(Entry.VIOLATION, msg_type=name, state=self.state.value.upper())
-            self.fire(bad, now, message=message, result=Result(StopResult.STATE, text=f"unexpected {name}"))
+            self.fire(bad, now, result=Result(StopResult.STATE, text=f"unexpected {name}"))
             return
         refusal = self._judge(message, self.connection)
         if refusal is None:
             self._log_state(MessageType(message.type), sent=False)
-        self.fire(bad if refusal else good, now, message=message, result=refusal)
+        self.fire(bad if refusal else good, now, result=refusal)
 
     def _judge(self, message: Message, connection: Connection) -> Result | None:
         """Take over what the peer tells of itself, and return why it is refused, if it is."""
