@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 DEFAULT_SOCKET = "/run/l2tpd/admin.sock"
 DEFAULT_CONTROL = "/run/l2tp-ctl/admin.sock"
 
+MAX_TABLE = 500
+"""Rows of the longest table that is drawn; more would take rich a second and a person a page too many."""
+
 REFUSED, UNREACHABLE = 1, 3
 """Exit statuses beside 0 (done) and 2 (usage)."""
 
@@ -90,7 +93,8 @@ def cli(context: click.Context, path: Path, timeout: float) -> None:
 def show() -> None:
     """Show tunnels and sessions.
 
-    A terminal gets a table; a pipe gets plain columns, with "-" for what is empty and times in seconds.
+    A terminal gets a table.  A pipe, or more than 500 lines, gets plain columns, with "-" for what is empty and times
+    in seconds.
     """
 
 
@@ -205,7 +209,7 @@ def _fail(problem: str, remedy: str, status: int) -> NoReturn:
 
 
 def _print_table(columns: Sequence[Column], rows: list[dict[str, Any]]) -> None:
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and len(rows) <= MAX_TABLE:
         from l2tp_admin import screen
 
         screen.table(columns, rows)

@@ -1,7 +1,8 @@
 """A control process that answers admin commands from a table: ``fake_control.py SOCKET``.
 
 It speaks the real protocol on a real socket and prints each request that reaches it.  Some names behave:
-``late-N`` is answered after N milliseconds, ``silent`` never, ``huge`` with 512 KiB, ``die`` ends the process.
+``late-N`` is answered after N milliseconds, ``silent`` never, ``huge`` with 512 KiB,
+``many`` with 5,000 sessions, ``die`` ends the process.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def session(name: str, of_tunnel: str, state: str, **other: Any) -> dict[str, An
         "mtu": 1446 if up else 0,
         "uptime": 3725.0 if up else None,
         "last_error": "" if up else "the tunnel is down",
-        "counters": {"tx_frames": 7, "tx_octets": 700, "rx_frames": 123456, "rx_octets": 9, "cookie": 3} if up else {},
+        "counters": {"tx_frames": 7, "tx_octets": 700, "rx_frames": 123456, "rx_octets": 9, "rx_cookie": 3} if up else {},
         **other,
     }
 
@@ -95,6 +96,8 @@ async def answer(request: Request) -> dict[str, Any] | None:
         os._exit(9)
     if name == "huge":
         return success(request.id, {"sessions": [], "padding": "x" * HUGE})
+    if name == "many":
+        return success(request.id, {"sessions": [session(f"s{i}", name, "established") for i in range(5000)]})
     return _look_up(request, name)
 
 

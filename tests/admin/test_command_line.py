@@ -80,7 +80,7 @@ def test_show_tunnel_that_is_up_and_its_drops(daemons: Daemons) -> None:
     said = daemons.run("show", "tunnel", "tokyo").stdout.splitlines()
     assert said[0] == "tunnel tokyo is up for 1d02h"
     assert "peer says:       host name host\\x1b[31m\\nname, router id 192.0.2.2, vendor l2tpd" in said
-    assert said[-1] == "drops of eth0:   3 cookie"
+    assert said[-1] == "drops of eth0:   3 rx_cookie"
 
 
 def test_json_is_the_answer_with_its_version(daemons: Daemons) -> None:

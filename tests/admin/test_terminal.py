@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -67,13 +68,21 @@ def test_one_tunnel_on_one_screen(daemons: Daemons) -> None:
     assert "in 7 s" in text
     assert "the tunnel is down" in text
     assert len(text.splitlines()) <= 24
-    assert "3 cookie" in on_terminal(daemons, "show", "tunnel", "tokyo")
+    assert "3 rx_cookie" in on_terminal(daemons, "show", "tunnel", "tokyo")
 
 
 def test_what_a_peer_says_moves_no_cursor(daemons: Daemons) -> None:
     output = on_terminal(daemons, "show", "tunnel", "tokyo", NO_COLOR="1")
     assert "host\\x1b[31m\\nname" in output
     assert "\x1b" not in output
+
+
+def test_thousands_of_lines_come_fast_as_plain_columns(daemons: Daemons) -> None:
+    begun = time.monotonic()
+    lines = on_terminal(daemons, "show", "sessions", "--tunnel", "many").splitlines()
+    assert time.monotonic() - begun < 3
+    assert len(lines) == 5001
+    assert lines[-1].split()[:3] == ["s4999", "many", "established"]
 
 
 def test_json_is_the_same_on_a_terminal(daemons: Daemons) -> None:
