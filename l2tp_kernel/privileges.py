@@ -55,7 +55,8 @@ def drop(user: str) -> None:
     if bounding_goes:
         for capability in _bounding():
             _prctl(_PR_CAPBSET_DROP, capability)
-    if os.getresuid() != (entry.pw_uid,) * 3 or os.getresgid() != (entry.pw_gid,) * 3:
+    is_user = os.getresuid() == (entry.pw_uid,) * 3 and os.getresgid() == (entry.pw_gid,) * 3
+    if not is_user:
         os.setgroups([])
         os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
         os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
@@ -63,7 +64,7 @@ def drop(user: str) -> None:
     _check(_libc.capset(ctypes.byref(_Header(_CAPABILITY_VERSION_3, 0)), ctypes.byref((_Sets * 2)())), "capset")
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_SET_DUMPABLE, 0)
-    _verify(entry.pw_uid, entry.pw_gid, bounding_goes=bounding_goes)
+    _verify(entry.pw_uid, entry.pw_gid, groups_go=not is_user, bounding_goes=bounding_goes)
 
 
 def keep() -> None:
@@ -88,13 +89,13 @@ def keep() -> None:
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
-def _verify(uid: int, gid: int, *, bounding_goes: bool) -> None:
+def _verify(uid: int, gid: int, *, groups_go: bool, bounding_goes: bool) -> None:
     left = [
         what
         for what, gone in (
             ("user", os.getresuid() == (uid,) * 3),
             ("group", os.getresgid() == (gid,) * 3),
-            ("groups", 0 not in os.getgroups()),
+            ("groups", not groups_go or not os.getgroups()),
             ("capabilities", _capabilities() == (0, 0, 0)),
             ("ambient set", not _ambient()),
             ("bounding set", not bounding_goes or not _bounding()),

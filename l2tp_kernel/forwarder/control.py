@@ -54,22 +54,25 @@ class Forwarder:
         return self._process.pid if self._process else 0
 
     def start(self) -> None:
-        """Start the process and wait until it has dropped its privileges; ForwarderDiedError if it cannot."""
+        """Start the process and wait until it has dropped its privileges.
+
+        ForwarderDiedError if it cannot (its own words are on stderr), OSError if no process can be made.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # It imports what we imported: from the same places, and never from the working directory (-P).
         path = os.pathsep.join(filter(None, sys.path))
-        with theirs:
-            self._channel = ours
-            self._process = subprocess.Popen(  # noqa: S603  # our own interpreter, and no word from anyone else
-                [sys.executable, "-P", "-m", "l2tp_kernel.forwarder", self._user, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                env={"PYTHONPATH": path},
-                start_new_session=True,
-            )
+        self._channel = ours
         self._sequence = 0
         self._interfaces.clear()
         try:
+            with theirs:
+                self._process = subprocess.Popen(  # noqa: S603  # our own interpreter, and no word from anyone else
+                    [sys.executable, "-P", "-m", "l2tp_kernel.forwarder", self._user, str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(),),
+                    env={"PYTHONPATH": path},
+                    start_new_session=True,
+                )
             self._answer(START_TIMEOUT)
         except (ForwarderDiedError, OSError):
             self.close()

@@ -70,7 +70,10 @@ class Loop:
             self._ignore(descriptor)
 
     def _serve(self) -> None:
-        packet, descriptors, _, _ = socket.recv_fds(self._channel, wire.PACKET, 1)
+        try:
+            packet, descriptors, _, _ = socket.recv_fds(self._channel, wire.PACKET, 1)
+        except ConnectionError as gone:
+            raise _ClosedError from gone
         if not packet:
             raise _ClosedError
         sequence, verb, arguments = wire.unpack_request(packet)
@@ -81,7 +84,10 @@ class Loop:
             error = failed.errno or errno.EIO
             for descriptor in descriptors:
                 os.close(descriptor)
-        self._channel.send(wire.pack(sequence, error, value))
+        try:
+            self._channel.send(wire.pack(sequence, error, value))
+        except ConnectionError as gone:
+            raise _ClosedError from gone
 
     def _add_socket(self, descriptors: list[int], handle: int, flavour: int) -> None:
         if handle in self._ports:
