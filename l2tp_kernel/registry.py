@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import itertools
 import os
 from dataclasses import astuple, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from l2tp_kernel.journal import NOTICE, log
 from l2tp_kernel.schema import MAX_LISTENERS, Encapsulation, Listener, Plane, PweParam, Reason
 from l2tp_kernel.wire import Refused
 
@@ -90,6 +92,8 @@ class Registry:
         handle = next(self._handles)
         opened = self._plane.open_listener(handle, listener)
         self._listeners[handle] = _Open(listener, opened)
+        where = f"{ipaddress.ip_address(listener.address)} port {listener.port}"
+        log(NOTICE, f"listener {handle}: open, {listener.encapsulation.name} {where}")
         return handle, opened
 
     def close_listener(self, handle: int) -> None:
@@ -100,6 +104,7 @@ class Registry:
             raise Refused(Reason.IN_USE, f"listener {handle} has pseudowires")
         self._plane.close_listener(handle)
         del self._listeners[handle]
+        log(NOTICE, f"listener {handle}: closed")
 
     def set(self, param: PweParam, policy: Policy) -> Made:
         """Make one pseudowire end be exactly this."""
@@ -121,6 +126,11 @@ class Registry:
         mtu = param.mtu or self._automatic_mtu(param, listener)
         master = self._master(param, old)
         index = self._modify(old, param, mtu, master) if old else self._create(param, mtu, master)
+        if not old or old.param != param:
+            peer = f"session {param.peer_session_id} at {ipaddress.ip_address(param.peer_address)}"
+            log(
+                NOTICE, f"{param.interface}: {'changed' if old else 'made'}, session {param.local_session_id} to {peer}"
+            )
         self._pwes[param.interface] = _Pwe(param, index, mtu, param.up)
         return Made(param.interface, mtu, index)
 
@@ -130,6 +140,7 @@ class Registry:
         if pwe is None or pwe.param.local_session_id != deletion.local_session_id:
             raise Refused(Reason.NOT_FOUND, f"{deletion.interface} with session {deletion.local_session_id}")
         self._forget(deletion.interface)
+        log(NOTICE, f"{deletion.interface}: removed")
 
     def listing(self) -> list[list[tuple[object, ...]]]:
         """Give what LIST answers."""

@@ -57,7 +57,8 @@ class Server:
         self._links = links
         self._registry = Registry(plane, links)
         self._clients = Clients()
-        self._strangers = Complaints("unknown client")
+        self._strangers = Complaints("unbound identity")
+        self._visitors = Complaints("descriptors")
         self._stopping = False
         directory.mkdir(mode=0o755, exist_ok=True)
         self._lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
@@ -78,7 +79,7 @@ class Server:
         for path in self._paths:
             path.chmod(0o666)
         self._signals, self._wakeup = socket.socketpair()
-        self._wakeup.setblocking(False)  # noqa: FBT003  # the standard library's signature
+        self._wakeup.settimeout(0)
         signal.set_wakeup_fd(self._wakeup.fileno())
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: None)  # its number arrives at self._signals
@@ -114,6 +115,7 @@ class Server:
         for client in self._clients:
             self._clients.drop(client)
         self._strangers.summarise(end=True)
+        self._visitors.summarise(end=True)
         self._context.destroy()
         for each in (self._descriptors, self._signals, self._wakeup):
             each.close()
@@ -124,19 +126,22 @@ class Server:
     def _tick(self) -> None:
         notify("WATCHDOG=1")
         self._plane.tend()
-        for complaints in (self._strangers, *(each.complaints for each in self._clients)):
+        for complaints in (self._strangers, self._visitors, *(each.complaints for each in self._clients)):
             complaints.summarise()
 
     def _accept(self) -> None:
-        channel, _ = self._descriptors.accept()
-        channel.setblocking(False)  # noqa: FBT003  # the standard library's signature
+        try:
+            channel, _ = self._descriptors.accept()
+        except OSError as error:
+            self._visitors.add(f"cannot accept: {error}")  # out of descriptors
+            return
         pid, uid, _ = struct.unpack("3i", channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         try:
             if uid not in self._policy.clients:
                 raise PermissionError(errno.EPERM, "not one of the policy's clients")
             log(NOTICE, f"{self._clients.add(channel, uid, pid).name}: connected")
         except OSError as error:
-            self._strangers.add(f"uid {uid} pid {pid} turned away: {error.strerror or error}")
+            self._visitors.add(f"uid {uid} pid {pid} turned away: {error.strerror or error}")
             channel.close()
 
     def _lost(self, client: Client) -> None:
@@ -187,7 +192,7 @@ class Server:
             elif sequence and wire.name(rest) == "HELLO":
                 answer = self._outcome(self._strangers, "HELLO", partial(self._greet, identity, sequence, rest))
             else:
-                self._strangers.add("frame from an unbound identity dropped")
+                self._strangers.add("frame dropped")
                 continue
             self._send(identity, wire.encode(sequence, *answer))
 
@@ -204,11 +209,19 @@ class Server:
             case Listener() as listener:
                 return self._open(client, sequence, listener)
             case wire.SetPweParam(params):
-                set_one = partial(self._registry.set, policy=self._policy)
-                return [self._outcome(client.complaints, param.interface, partial(set_one, param)) for param in params]
+                return [
+                    self._outcome(
+                        client.complaints,
+                        f"SET_PWE_PARAM {one.interface}",
+                        partial(self._registry.set, one, self._policy),
+                    )
+                    for one in params
+                ]
             case wire.DeletePwe(deletions):
-                delete = self._registry.delete
-                return [self._outcome(client.complaints, one.interface, partial(delete, one)) for one in deletions]
+                return [
+                    self._outcome(client.complaints, f"DELETE_PWE {one.interface}", partial(self._registry.delete, one))
+                    for one in deletions
+                ]
             case wire.List():
                 return self._registry.listing()
             case wire.Stats(interfaces):

@@ -66,8 +66,8 @@ class Helper:
         self.directory = directory
         self.policy = policy
 
-    def client(self, *, greet: bool = True) -> HelperClient:
-        return HelperClient(self.directory, greet=greet)
+    def client(self, *, greet: bool = True, unread: int = 1000) -> HelperClient:
+        return HelperClient(self.directory, greet=greet, unread=unread)
 
     def links(self) -> set[str]:
         """Names of the interfaces in its namespace."""

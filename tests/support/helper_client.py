@@ -33,9 +33,12 @@ class FailedError(OSError):
 
 
 class HelperClient:
-    """One connection to the helper whose sockets are in ``directory``; ``greet=False`` leaves HELLO to the caller."""
+    """One connection to the helper whose sockets are in ``directory``; ``greet=False`` leaves HELLO to the caller.
 
-    def __init__(self, directory: Path, *, greet: bool = True) -> None:
+    ``unread`` limits the answers that wait here to be read.
+    """
+
+    def __init__(self, directory: Path, *, greet: bool = True, unread: int = 1000) -> None:
         self.events: list[list[Any]] = []
         """What the helper has told by itself, oldest first."""
         self.sequence = 0
@@ -44,6 +47,7 @@ class HelperClient:
         self._context = zmq.Context()
         self._dealer = self._context.socket(zmq.DEALER)
         self._dealer.set(zmq.LINGER, 0)
+        self._dealer.set(zmq.RCVHWM, unread)
         try:
             self.channel.connect(str(directory / "descriptors"))
             self.token = self.channel.recv(64)
