@@ -148,6 +148,7 @@ class Entry(Enum):
     TUNNEL_UP = NOTICE, "[{tunnel_id}] tunnel [{tun_name}] is up, peer:{address}"
     TUNNEL_DOWN = NOTICE, "[{tunnel_id}] tunnel [{tun_name}] is down: {reason}"
     SESSION_UP = NOTICE, "[{tunnel_id}][{session_id}] session [{name}] is up on {if_name}"
+    PEER_CIRCUIT = NOTICE, "[{tunnel_id}][{session_id}] the peer's circuit of session [{name}] is {state}"
     SESSION_DOWN = NOTICE, "[{tunnel_id}][{session_id}] session [{name}] is down: {reason}"
 
     CONTROL_CONNECTED = INFO, "connected to l2tp-ctl"

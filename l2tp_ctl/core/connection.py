@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from l2tp_ctl.catalogue import Entry, Field
-from l2tp_ctl.core import codec, hiding
+from l2tp_ctl.core import codec, dialects, hiding
 from l2tp_ctl.core.authentication import Authentication, Verdict
 from l2tp_ctl.core.avp import RawAvp
 from l2tp_ctl.core.channel import Channel
@@ -21,6 +21,11 @@ from l2tp_ctl.core.header import Header
 from l2tp_ctl.core.message import Message, MessageType
 from l2tp_ctl.core.settings import Address, TunnelSettings
 from l2tp_ctl.core.timers import Timer
+
+_RANDOM_VECTOR_LENGTH = 16
+"""Octets of a Random Vector (RFC 3931, section 5.3)."""
+
+_NOTHING_TO_HIDE = frozenset({MessageType.SCCCN, MessageType.HELLO, MessageType.ACK})
 
 Receiver = Callable[[Message, float], None]
 Failure = Callable[[float], None]
@@ -61,6 +66,7 @@ class Connection:
         self.peer_id = 0
         """The peer's Control Connection ID, 0 until it told us."""
         self.channel = Channel(retry=settings.retry, receive_window=settings.receive_window, limits=context.limits)
+        self.dialect = dialects.initial(settings.compatibility)
         self.last_received = 0.0
         self.receiver: Receiver | None = None
         self.failure: Failure | None = None
@@ -86,6 +92,7 @@ class Connection:
             raise ProtocolError(Drop.WINDOW, f"SCCRQ with Ns {header.ns}, Nr {header.nr}")
         self.channel.accept(header.ns, message)
         self.peer_id = message.assigned_connection_id or 0
+        self.dialect = dialects.after(self.dialect, self.settings.compatibility, message)
         self.last_received = now
         self.context.touch(self)
 
@@ -117,6 +124,7 @@ class Connection:
         if drop is not None:
             raise ProtocolError(drop, f"Ns {header.ns}, expected {self.channel.nr}")
         for ordered in ready:
+            self.dialect = dialects.after(self.dialect, self.settings.compatibility, ordered)
             if not self.peer_id and ordered.assigned_connection_id:
                 # The first answer; it may come from another port, and tells which of our addresses the peer reached.
                 self.peer_id = ordered.assigned_connection_id
@@ -182,12 +190,19 @@ class Connection:
         self.context.touch(self)
 
     def _send(self, message: Message, ns: int) -> None:
+        hide_key = None
+        if self.settings.hidden and self.hide_keys and message.type not in _NOTHING_TO_HIDE:
+            hide_key = self.hide_keys[0]
+            message = replace(message, random_vector=self.context.entropy(_RANDOM_VECTOR_LENGTH))
+        if self.dialect.vendor_avps:
+            message = replace(message, cisco=True)
         data = codec.encode(
             message,
             connection_id=self.peer_id,
             ns=ns,
             nr=self.channel.nr,
             signers=self.authentication.signers(message.type),
+            hide_key=hide_key,
         )
         self.channel.ack_due = False
         self.context.effects.append(Send(self.address, data))

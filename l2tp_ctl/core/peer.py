@@ -261,6 +261,7 @@ class Peer:
                 local_cookie_length=0,
                 peer_cookie_length=0,
                 mtu=0,
+                peer_circuit_up=True,
                 since=self.since,
                 last_error=self._errors.get(session.name, ""),
             )

@@ -50,6 +50,7 @@ class Session:
         self._sender = True
         self._tie_breaker = b""
         self._circuit_up = True
+        self._peer_circuit_up = True
         self._pseudowire: Pseudowire | None = None
         """What the helper was told last."""
         self._request = 0
@@ -114,7 +115,9 @@ class Session:
                 self.fire(SessionEvent.CDN, now, message=message)
             case _ if refusal is not None:
                 self.close(refusal, now)
-            case _:  # SLI and WEN tell; nothing here depends on them
+            case MessageType.SLI:
+                self._take_circuit_status(message)
+            case _:  # WEN tells of errors on the peer's circuit; it is counted, and asks for nothing
                 pass
 
     def pwe_answer(self, now: float, *, mtu: int, error: str) -> None:
@@ -193,7 +196,7 @@ class Session:
                 self._send_icrq(now)
             case SessionAction.SEND_ICRP:
                 self._log_state(MessageType.ICRP, sent=True)
-                self._submit(MessageType.ICRP, now)
+                self._send_icrp(now)
             case SessionAction.SEND_ICCN:
                 self._log_state(MessageType.ICCN, sent=True)
                 self._submit(MessageType.ICCN, now)
@@ -241,6 +244,7 @@ class Session:
     def _consider(self, message: Message, refusal: Result | None, now: float) -> None:
         """Refuse what does not fit; let the helper make what the message describes, and go on from there."""
         good, bad = _EVENTS[MessageType(message.type)]
+        self._take_circuit_status(message)
         if refusal is None:
             refusal = refuse_call(self.settings, message)
         unworkable = self.terms.learn(message)  # also of a refused call: its CDN needs the peer's session id
@@ -259,6 +263,14 @@ class Session:
             self._waiting = message
             self._set(pseudowire)
 
+    def _take_circuit_status(self, message: Message) -> None:
+        if message.circuit_status is None:
+            return
+        up = bool(message.circuit_status & CIRCUIT_UP)
+        if up != self._peer_circuit_up:
+            self._peer_circuit_up = up
+            self._log(Entry.PEER_CIRCUIT, name=self.settings.name, state="up" if up else "down")
+
     # ---- Messages of ours.
 
     def _send_icrq(self, now: float) -> None:
@@ -274,6 +286,12 @@ class Session:
             remote_end_id=self.settings.remote_end_id,
             tie_breaker=self._tie_breaker,
         )
+
+    def _send_icrp(self, now: float) -> None:
+        if self.tunnel.connection.dialect.type_in_icrp:
+            self._submit(MessageType.ICRP, now, pseudowire_type=int(self.settings.pseudowire_type))
+        else:
+            self._submit(MessageType.ICRP, now)
 
     def _submit(self, message_type: MessageType, now: float, **fields: object) -> None:
         self.tunnel.submit(self.terms.message(message_type, **fields), now)
@@ -301,7 +319,7 @@ class Session:
         self._failures = 0
         self.last_error = ""
         self._log(Entry.SESSION_UP, name=self.settings.name, if_name=self.settings.interface)
-        if not self._circuit_up:
+        if self.tunnel.connection.dialect.status_after_iccn or not self._circuit_up:
             self._send_circuit_status(now)
 
     def _clean(self, now: float) -> None:
@@ -314,7 +332,7 @@ class Session:
         self._log(Entry.CLEANUP_SESSION, name=self.settings.name)
         self._pseudowire = self._waiting = None
         self._request = self.mtu = 0
-        self._circuit_up = True
+        self._circuit_up = self._peer_circuit_up = True
         self.terms = Terms(self.settings, 0, b"")
         if self.tunnel.established:
             self.call_in(self._pause(), now)
@@ -359,6 +377,7 @@ class Session:
             local_cookie_length=len(self.terms.local_cookie),
             peer_cookie_length=len(self.terms.peer_cookie),
             mtu=self.mtu,
+            peer_circuit_up=self._peer_circuit_up,
             since=self.since,
             last_error=self.last_error,
         )

@@ -121,6 +121,8 @@ class TunnelSettings:
     secrets: tuple[Secret, ...] = ()
     """At most two: the first signs, either verifies (RFC 3931, section 4.3).  Empty: no authentication."""
     digest: DigestPolicy = DigestPolicy.AUTO
+    hidden: bool = False
+    """Whether what may be hidden in our messages is (RFC 3931, section 5.3); needs a secret."""
     cookie_length: int = 0
     """0, 4 or 8 octets that we assign; 0 also refuses none of the peer's."""
     retry: int = 10

@@ -26,6 +26,8 @@ class SessionView:
     """The interface's MTU as the helper set it, 0 while there is none."""
     since: float
     """Time of the last change of state, on the Endpoint's clock."""
+    peer_circuit_up: bool
+    """What the peer last told of its end's circuit (RFC 3931, section 5.4.5); true until it tells."""
     last_error: str
     """Why the session last went down or did not come up; empty if it never did."""
 

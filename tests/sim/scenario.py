@@ -8,6 +8,7 @@ from random import Random
 
 from l2tp_ctl.core.settings import (
     Address,
+    Compatibility,
     DigestPolicy,
     Encapsulation,
     Secret,
@@ -67,6 +68,8 @@ def settings(random: Random) -> dict[str, tuple[TunnelSettings, ...]]:
             peer_host_name=peer.encode(),
             secrets=secrets,
             digest=digest,
+            hidden=bool(secrets) and random.random() < 0.3,
+            compatibility=random.choice(list(Compatibility)),
             cookie_length=random.choice([0, 4, 8]),
             initiate=initiate,
             reconnect_interval=5.0,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from tests.sim.scenario import play, torment
+from tests.sim.scenario import Outcome, play, torment
 
 FAILED_ONCE = [54, 1175, 9595, 13008]
 """Seeds of ``torment`` that once found a fault, here or in the simulator."""
@@ -21,7 +23,7 @@ def test_both_ends_recover_from_faults_of_every_kind(seed: int) -> None:
 
 
 @pytest.mark.parametrize("story", [play, torment])
-def test_a_seed_replays_exactly(story) -> None:  # type: ignore[no-untyped-def]  # two signatures
+def test_a_seed_replays_exactly(story: Callable[[int], Outcome]) -> None:
     first, second = story(7), story(7)
     assert len(first.trace) > 100
     assert first == second
