@@ -123,6 +123,14 @@ def facts(tunnel: Row) -> list[Fact]:
         Fact("next attempt", _next_attempt(tunnel)),
         Fact("peer", f"{peer(tunnel)} over {tunnel['encapsulation'].upper()}"),
         Fact("local address", tunnel["local_address"] or "chosen by routing"),
+        *(() if state == "idle" else _connection_facts(tunnel)),
+        Fact("sessions", f"{tunnel['sessions_established']} established of {tunnel['sessions_configured']}"),
+    ]
+
+
+def _connection_facts(tunnel: Row) -> list[Fact]:
+    """Return what only a control connection has."""
+    return [
         Fact("peer says", _identity(tunnel)),
         Fact("authentication", "message digest" if tunnel["authenticated"] else "none"),
         Fact("begun by", "this end" if tunnel["initiator"] else "the peer"),
@@ -133,7 +141,6 @@ def facts(tunnel: Row) -> list[Fact]:
             f"{tunnel['unacknowledged']} unacknowledged in a window of {tunnel['window']}, "
             f"{tunnel['queued']} queued, {tunnel['retransmissions']} retransmitted",
         ),
-        Fact("sessions", f"{tunnel['sessions_established']} established of {tunnel['sessions_configured']}"),
     ]
 
 
@@ -150,7 +157,7 @@ def _next_attempt(tunnel: Row) -> str:
     if tunnel["next_attempt"] is not None:
         return f"in {int(tunnel['next_attempt'])} s"
     if tunnel["state"] == "idle":
-        return "none, this end waits for the peer to begin"
+        return "none is planned; the peer may begin"
     return "none needed" if tunnel["state"] == "established" else "under way"
 
 

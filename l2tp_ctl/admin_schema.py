@@ -101,7 +101,7 @@ class Session(TypedDict):
     """Seconds established; null while not."""
     last_error: str
     counters: dict[str, int]
-    """Plane counters: tx_frames, tx_octets, rx_frames, rx_octets, and one for each reason to drop; empty while there are none."""
+    """tx_frames, tx_octets, rx_frames, rx_octets and one for each reason to drop a frame; empty if there are none."""
 
 
 class Tunnel(TypedDict):

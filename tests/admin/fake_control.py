@@ -18,6 +18,7 @@ from l2tp_ctl.admin_framing import Decoder, encode
 from l2tp_ctl.admin_schema import MAX_REQUEST, Command, ErrorCode, Request, failure, parse_request, success
 
 HUGE = 512 * 1024
+COUNTERS = {"tx_frames": 7, "tx_octets": 700, "rx_frames": 123456, "rx_octets": 9, "rx_cookie": 3}
 
 
 def tunnel(name: str, state: str, **other: Any) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def session(name: str, of_tunnel: str, state: str, **other: Any) -> dict[str, An
         "mtu": 1446 if up else 0,
         "uptime": 3725.0 if up else None,
         "last_error": "" if up else "the tunnel is down",
-        "counters": {"tx_frames": 7, "tx_octets": 700, "rx_frames": 123456, "rx_octets": 9, "rx_cookie": 3} if up else {},
+        "counters": COUNTERS if up else {},
         **other,
     }
 

@@ -76,6 +76,14 @@ def test_show_tunnel_says_why_it_is_not_up(daemons: Daemons) -> None:
     assert said[-1].endswith("the tunnel is down")
 
 
+def test_show_tunnel_without_a_control_connection_claims_nothing_of_one(daemons: Daemons) -> None:
+    said = daemons.run("show", "tunnel", "東京本社").stdout.splitlines()
+    assert said[0] == "tunnel 東京本社 is not up: StopCCN\\x07 認証失敗"
+    assert "next attempt:    none is planned; the peer may begin" in said
+    assert "peer:            [2001:db8::2]:1701 over UDP" in said
+    assert not [line for line in said if line.startswith(("authentication", "begun by", "sequence"))]
+
+
 def test_show_tunnel_that_is_up_and_its_drops(daemons: Daemons) -> None:
     said = daemons.run("show", "tunnel", "tokyo").stdout.splitlines()
     assert said[0] == "tunnel tokyo is up for 1d02h"
