@@ -43,11 +43,12 @@ def main() -> int:
         if arguments.user is not None:
             # Everything is imported and the passwords are read: nothing needs root from here on.
             drop(arguments.user)
+    except (KeyError, OSError) as error:
+        return _cannot_start(log, f"cannot become {arguments.user}: {error}")
+    try:
         admin = listen(configuration.admin_socket)
-    except (OSError, KeyError) as error:
-        log.write(Entry.DAEMON_ERROR, {"error": str(error)})
-        log.write(Entry.L2TPD_INITIALIZATION_FAILED, {})
-        return FAILED
+    except OSError as error:
+        return _cannot_start(log, f"{configuration.admin_socket}: {error.strerror or error}")
     try:
         asyncio.run(_run(configuration, log, admin))
     finally:
@@ -58,6 +59,12 @@ def main() -> int:
 
 async def _run(configuration: Configuration, log: LogSink, admin: socket.socket) -> None:
     await App(configuration, log, admin).run()
+
+
+def _cannot_start(log: LogSink, reason: str) -> int:
+    log.write(Entry.DAEMON_ERROR, {"error": reason})
+    log.write(Entry.L2TPD_INITIALIZATION_FAILED, {})
+    return FAILED
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -191,7 +191,7 @@ class HelperClient:
             while True:
                 sequence, status, value = msgpack.unpackb(await self._dealer.recv())
                 if status == Status.EVENT:
-                    self._on_event(value)
+                    self._loop.call_soon(self._on_event, value)
                 elif (answer := self._answers.get(sequence)) and not answer.done():
                     answer.set_result((status, value))
         except (zmq.ZMQError, TypeError, ValueError) as error:

@@ -22,6 +22,8 @@ from l2tp_kernel.schema import Counters, Listener, Plane, Verb
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 3.0
 """Seconds between two attempts to connect; the pause doubles from the first to the longest."""
+COUNTERS_TIME = 2.0
+"""Seconds for the plane's counters, which an answer can do without."""
 LISTEN_AGAIN = 2.0
 """Seconds between two attempts to open a control socket, whose address may be not there yet."""
 
@@ -40,6 +42,9 @@ class HelperLink:
         self._context = zmq.asyncio.Context()
         self._client: HelperClient | None = None
         self._started = False
+        self._pause = FIRST_PAUSE
+        self._complaint = ""
+        """What was logged of the helper's absence."""
         self._refused: dict[ListenAddress, str] = {}
         """Why each control socket could not be opened; only a new reason is logged."""
 
@@ -50,39 +55,38 @@ class HelperLink:
 
     async def run(self) -> None:
         """Keep the connection until cancelled."""
-        pause, complaint = FIRST_PAUSE, ""
         try:
             while True:
-                try:
-                    client = await HelperClient.connect(
-                        self._context, self._configuration.kernel_directory, self._shell.helper_event
-                    )
-                except HelperError as error:
-                    if str(error) != complaint:
-                        complaint = str(error)
-                        self._shell.log.write(Entry.HELPER_LOST, {"error": complaint})
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, LONGEST_PAUSE)
-                    continue
-                pause, complaint = FIRST_PAUSE, ""
-                await self._use(client)
+                reason = await self._live()
+                if reason != self._complaint:
+                    self._complaint = reason
+                    self._shell.log.write(Entry.HELPER_LOST, {"error": reason})
+                await asyncio.sleep(self._pause)
+                self._pause = min(2 * self._pause, LONGEST_PAUSE)
         finally:
             for sock in self._shell.sockets:
                 self._shell.detach(sock)
             self._context.destroy(linger=0)
 
     async def counters(self, interfaces: list[str]) -> dict[str, Counters]:
-        """Return the plane's counters by interface, of those that the helper owns; empty while it is away."""
+        """Return the plane's counters by interface, of those that the helper owns; empty while it does not answer."""
         if self._client is None or not interfaces:
             return {}
         # Beyond one batch it is shorter to ask for all.
         asked = interfaces if len(interfaces) <= schema.MAX_BATCH else []
-        with contextlib.suppress(HelperError):
-            return {name: Counters(*values) for name, *values in await self._client.request(Verb.STATS, asked)}
+        with contextlib.suppress(HelperError, TimeoutError):
+            async with asyncio.timeout(COUNTERS_TIME):
+                return {name: Counters(*values) for name, *values in await self._client.request(Verb.STATS, asked)}
         return {}
 
-    async def _use(self, client: HelperClient) -> None:
-        """Serve one life of the helper."""
+    async def _live(self) -> str:
+        """Serve one life of the helper, and return why it ended."""
+        directory = self._configuration.kernel_directory
+        try:
+            client = await HelperClient.connect(self._context, directory, self._shell.helper_event)
+        except HelperError as error:
+            return str(error)
+        reason = ""
         try:
             async with asyncio.TaskGroup() as group:
                 await self._take_over(client)
@@ -90,11 +94,12 @@ class HelperLink:
                 group.create_task(self._listen_again(client))
                 raise HelperGoneError(await client.ended())
         except* HelperError as errors:
-            self._shell.log.write(Entry.HELPER_LOST, {"error": str(errors.exceptions[0])})
+            reason = str(errors.exceptions[0])
         finally:
             self._client = None
             client.close()
             self._shell.helper_lost()
+        return reason
 
     async def _take_over(self, client: HelperClient) -> None:
         """Remove what nobody wants, open the control sockets, and let the core begin or go on."""
@@ -108,7 +113,7 @@ class HelperLink:
             # A helper that begins anew could not bind what is still open here; one that went on gives it out again.
             self._shell.detach(sock)
         await self._listen(client)
-        self._client = client
+        self._client, self._pause, self._complaint = client, FIRST_PAUSE, ""
         self._shell.pseudowires.connect()
         planes = ", ".join(plane.name.lower() for plane in client.planes)
         self._shell.log.write(Entry.HELPER_CONNECTED, {"plane": planes})

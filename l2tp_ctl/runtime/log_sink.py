@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,8 +60,10 @@ class LogSink:
             line = f"{datetime.now().astimezone():%H:%M:%S.%f} {entry.level.name.lower():6} {text}"
         else:
             line = f"<{entry.level}>{text}"
-        self.stream.write(line + "\n")
-        self.stream.flush()
+        # Tunnels outlive whoever reads the log.
+        with contextlib.suppress(OSError):
+            self.stream.write(line + "\n")
+            self.stream.flush()
 
 
 def _printable(text: str) -> str:
