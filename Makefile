@@ -39,9 +39,9 @@ sim: ## Two endpoints on a virtual clock, SEEDS=N random networks
 	@$(BIN)/python -m tests.sim --seeds $(SEEDS)
 	@$(BIN)/python -m tests.sim --seeds $(SEEDS) --torment
 
-bench: ## Frames and sessions per second of the forwarding planes here
+bench: ## The forwarder beside VXLAN and a plain copy loop, on this machine (root)
 	@$(PYTHON) tools/prepare.py
-	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m bench.forwarder
 
 clean: ## Remove environments, caches and the demo's output
 	rm -rf .venv .venv-debian .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \

@@ -30,7 +30,7 @@ LIBRARIES = [
 FOR_TESTS = [*BASICS, "iputils-ping", "tshark", *LIBRARIES]
 PEERS = ["softether-common", "softether-vpncmd", "softether-vpnserver"]
 
-TEST_TOOLS = ["coverage>=7", "hypothesis>=6.100", "pytest>=8", "pytest-timeout>=2.3"]
+TEST_TOOLS = ["hypothesis>=6.100", "pytest>=8", "pytest-timeout>=2.3"]
 """What .venv-debian takes from PyPI."""
 
 

@@ -54,7 +54,8 @@ def test_the_code_map_names_files_that_exist() -> None:
 
 
 def test_every_make_target_has_its_line_in_help() -> None:
-    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    command = ["make", "--no-print-directory", "help"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert {line.split()[1] for line in shown.splitlines()} == targets()
 
 
