@@ -137,7 +137,7 @@ class Entry(Enum):
     ADMIN_CLIENT_CUT = WARN, "admin client {who} cut: {reason}"
     AUTHENTICATION_MISSING = WARN, "[{tunnel_id}] no valid authentication in {msg_type} from {address}, dropped"
     PEER_UNKNOWN = WARN, "{msg_type} from {address}: no tunnel is configured for this peer, dropped"
-    PEER_LIMIT = WARN, "{msg_type} from {address}: too many half-open control connections, dropped"
+    PEER_LIMIT = WARN, "{msg_type} from {address}: the template has as many peers as it may, dropped"
     PEER_STOPPED = WARN, "[{tunnel_id}] peer sent {msg_type}: {reason}"
     TUNNEL_RETRY = WARN, "[{tunnel_id}] tunnel [{tun_name}] is down, next attempt in {seconds} s"
     VIOLATION = WARN, "[{tunnel_id}] receive {msg_type} in state {state}, which RFC 3931 does not allow"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 
 from l2tp_ctl.catalogue import Entry
 from l2tp_ctl.core.avp import RawAvp, split_avps
+from l2tp_ctl.core.codec import interpret
 from l2tp_ctl.core.connection import message_name, peek_type
 from l2tp_ctl.core.context import Context
 from l2tp_ctl.core.effects import Effect
@@ -20,6 +21,7 @@ from l2tp_ctl.core.peer import Peer
 from l2tp_ctl.core.results import CallResult
 from l2tp_ctl.core.session import Session
 from l2tp_ctl.core.settings import Address, Limits, TunnelSettings
+from l2tp_ctl.core.templates import Template, TemplateSettings, choose
 from l2tp_ctl.core.views import TunnelView
 
 _PROBE_VERSION = 2
@@ -44,9 +46,15 @@ class Endpoint:
     """
 
     def __init__(
-        self, tunnels: Iterable[TunnelSettings], *, entropy: Callable[[int], bytes], limits: Limits | None = None
+        self,
+        tunnels: Iterable[TunnelSettings],
+        *,
+        entropy: Callable[[int], bytes],
+        templates: Iterable[TemplateSettings] = (),
+        limits: Limits | None = None,
     ) -> None:
         self._context = Context(entropy, limits or Limits())
+        self._templates = [Template(self._context, settings) for settings in templates]
         self._peers = [Peer(self._context, settings) for settings in tunnels]
         self._by_address = {
             (peer.settings.address.encapsulation, peer.settings.address.peer): peer for peer in self._peers
@@ -189,6 +197,8 @@ class Endpoint:
         """Take a message to Control Connection ID 0: the peer does not know ours yet."""
         message_type = peek_type(avps)
         peer = self._by_address.get((address.encapsulation, address.peer))
+        if peer is None and message_type == MessageType.SCCRQ:
+            peer = self._peer_by_template(avps, address, now)
         if peer is None:
             if self._context.complains((Drop.UNKNOWN_PEER, address.peer), now):
                 name = message_name(message_type)
@@ -201,6 +211,25 @@ class Endpoint:
             peer.receive_stop(message, header, avps, address, now)
         else:
             raise ProtocolError(Drop.CONNECTION_ID, f"{message_name(message_type)} to Control Connection ID 0")
+
+    def _peer_by_template(self, avps: tuple[RawAvp, ...], address: Address, now: float) -> Peer | None:
+        template = choose(self._templates, address, interpret(avps))
+        if template is None:
+            return None
+        try:
+            peer = template.make(address, self._forget)
+        except ProtocolError:
+            if self._context.complains((Drop.HALF_OPEN, address.peer), now):
+                self._context.log(Entry.PEER_LIMIT, msg_type=MessageType.SCCRQ.text, address=str(address))
+            raise
+        self._peers.append(peer)
+        self._by_address[address.encapsulation, address.peer] = peer
+        return peer
+
+    def _forget(self, peer: Peer) -> None:
+        if peer in self._peers:
+            self._peers.remove(peer)
+            del self._by_address[peer.settings.address.encapsulation, peer.settings.address.peer]
 
     def _dropped(self, error: ProtocolError, address: Address, now: float) -> None:
         self.counters[f"dropped-{error.drop.value}"] += 1

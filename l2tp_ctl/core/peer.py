@@ -6,7 +6,7 @@ so the new control connection grows beside the old one and replaces it only once
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from l2tp_ctl.catalogue import Entry
 from l2tp_ctl.core import codec
@@ -29,9 +29,14 @@ _START_SPREAD = 0.5
 
 
 class Peer:
-    """A configured tunnel, as long as the configuration names it."""
+    """A configured tunnel, as long as the configuration names it.
 
-    def __init__(self, context: Context, settings: TunnelSettings) -> None:
+    One that a template made has ``ended``, which is called when its last control connection is gone.
+    """
+
+    def __init__(
+        self, context: Context, settings: TunnelSettings, *, ended: Callable[[Peer], None] | None = None
+    ) -> None:
         self.context = context
         self.settings = settings
         self.current: Tunnel | None = None
@@ -44,6 +49,7 @@ class Peer:
         self.since = 0.0
         self._errors: dict[str, str] = {}
         """Why each session last failed, over the lives of its control connections."""
+        self._ended = ended
         self._retry: Timer | None = None
         self._stopped = False
 
@@ -71,6 +77,7 @@ class Peer:
             connection.begin(header, message, now)
         except ProtocolError:
             connection.release()
+            self._end_if_idle(now)
             raise
         self._make_room(now)
         self.opened[data] = connection
@@ -129,10 +136,16 @@ class Peer:
             self.current = self.candidates.pop()
             return
         limits = self.context.limits
+        if self._ended is not None:  # the peer's retransmissions, and a peer that comes back, still find it for a while
+            self.context.timers.at(now + limits.linger, self._end_if_idle)
         pause = self.context.spread(limits.restart if soon else self.settings.reconnect_interval, 0.5)
         self._plan(now, pause)
         if self.next_attempt is not None:
             tunnel.log(Entry.TUNNEL_RETRY, tun_name=self.settings.name, seconds=f"{pause:.1f}")
+
+    def _end_if_idle(self, _now: float) -> None:
+        if self._ended is not None and self.current is None:
+            self._ended(self)
 
     # ---- Attempts.
 
