@@ -78,11 +78,11 @@ class Clients:
         return iter(self._clients.copy())
 
     def add(self, channel: socket.socket, uid: int, pid: int) -> Client:
-        """Send a new connection its token; OSError if there are too many or it does not take it."""
+        """Send a connection, which must not block, its token; OSError if there are too many or it does not take it."""
         client = Client(channel, uid, pid)
         if len(self._clients) >= MAX_CLIENTS:
             raise OSError(f"{MAX_CLIENTS} are connected already")
-        channel.send(client.token, socket.MSG_DONTWAIT)
+        channel.send(client.token)
         self._clients.append(client)
         return client
 

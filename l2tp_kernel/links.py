@@ -79,16 +79,6 @@ class Links:
             message["attrs"].append(("IFLA_MASTER", master))
         self._ask(message, _RTM_NEWLINK, _NLM_F_ACK)
 
-    def delete(self, index: int) -> None:
-        """Remove an interface that may be gone already."""
-        message = ifinfmsg()
-        message["index"] = index
-        try:
-            self._ask(message, _RTM_DELLINK, _NLM_F_ACK)
-        except OSError as error:
-            if error.errno != errno.ENODEV:
-                raise
-
     def path_mtu(self, peer: bytes, source: bytes) -> int:
         """Octets of the largest packet to ``peer`` by the route and its interface; ``source`` all zero for any."""
         message = rtmsg()
@@ -134,7 +124,6 @@ class Links:
 
 def _open(groups: int) -> socket.socket:
     opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
     opened.settimeout(5)  # the kernel answers at once; the helper must not hang if it does not
     opened.bind((0, groups))
     return opened

@@ -11,6 +11,7 @@ from pathlib import Path
 import setproctitle
 
 from l2tp_kernel import policy as policies
+from l2tp_kernel import privileges
 from l2tp_kernel.journal import ERROR, NOTICE, log
 from l2tp_kernel.links import Links
 from l2tp_kernel.server import Server
@@ -45,6 +46,7 @@ def main() -> int:
 def _serve(policy: policies.Policy, policy_file: Path, directory: Path) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # one descriptor for each TAP
+    privileges.keep()
     with contextlib.closing(Links()) as links:
         plane = UserspacePlane(policy.forwarder_user)
         with contextlib.closing(Server(directory, policy_file, policy, plane, links)) as server:

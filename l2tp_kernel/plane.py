@@ -41,7 +41,7 @@ class ForwardingPlane(Protocol):
         """Change the session of ``param.interface``, which exists."""
 
     def delete(self, interface: str) -> None:
-        """Remove the session and all that keeps the interface alive."""
+        """Remove the session, and the interface if it is still there; raises nothing."""
 
     def stats(self) -> dict[str, schema.Counters]:
         """Counters of every pseudowire, by interface."""

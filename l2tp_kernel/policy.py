@@ -88,7 +88,7 @@ def load(path: Path) -> Policy:
         raise BadPolicy(f"{path}: not TOML: {error}") from None
     policy = Policy(
         clients=frozenset(reader.items("clients", _user)),
-        forwarder_user=reader.item("forwarder-user", _user_name, "nobody"),
+        forwarder_user=reader.item("forwarder-user", _forwarder_user, "nobody"),
         listen=tuple(reader.items("listen.addresses", _prefix)),
         ports=frozenset(reader.items("listen.ports", _port)),
         peers=tuple(reader.items("peers.addresses", _prefix)),
@@ -192,6 +192,13 @@ def _user_name(value: object) -> str:
         return pwd.getpwnam(str(value)).pw_name
     except KeyError:
         raise ValueError("a user of this machine; create the user or write another") from None
+
+
+def _forwarder_user(value: object) -> str:
+    name = _user_name(value)
+    if 0 in pwd.getpwnam(name)[2:4]:
+        raise ValueError("a user without root's uid and gid; write another")
+    return name
 
 
 def _prefix(value: object) -> Prefix:

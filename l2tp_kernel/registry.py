@@ -177,8 +177,7 @@ class Registry:
     def close(self) -> None:
         """Remove all that was made."""
         for interface in list(self._pwes):
-            with contextlib.suppress(OSError):
-                self._forget(interface)
+            self._forget(interface)
         self._listeners.clear()
         self._plane.close()
 
@@ -241,8 +240,5 @@ class Registry:
         return old.number
 
     def _forget(self, interface: str) -> None:
-        pwe = self._pwes.pop(interface)
-        try:
-            self._plane.delete(interface)
-        finally:
-            self._links.delete(pwe.number)
+        del self._pwes[interface]
+        self._plane.delete(interface)

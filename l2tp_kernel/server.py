@@ -135,6 +135,7 @@ class Server:
         except OSError as error:
             self._visitors.add(f"cannot accept: {error}")  # out of descriptors
             return
+        channel.settimeout(0)
         pid, uid, _ = struct.unpack("3i", channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         try:
             if uid not in self._policy.clients:
@@ -236,7 +237,7 @@ class Server:
         handle, control = self._registry.open_listener(listener, self._policy)
         beside = msgpack.packb([sequence, handle])
         try:
-            socket.send_fds(client.channel, [beside], [control.socket.fileno()], socket.MSG_DONTWAIT)
+            socket.send_fds(client.channel, [beside], [control.socket.fileno()])
         except OSError:
             with contextlib.suppress(Refused):  # IN_USE: an earlier client's pseudowires keep it
                 self._registry.close_listener(handle)

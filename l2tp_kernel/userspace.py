@@ -88,7 +88,7 @@ class UserspacePlane:
         self._taps[param.interface] = self._taps[param.interface]._replace(param=param)
 
     def delete(self, interface: str) -> None:
-        """Let go of a TAP; a forwarder that cannot be told has none or dies."""
+        """Let go of a TAP, which ends it: a forwarder that cannot be told of it has no copy or dies."""
         os.close(self._taps.pop(interface).descriptor)
         with contextlib.suppress(OSError):
             self._tell(lambda forwarder: forwarder.delete_session(interface))

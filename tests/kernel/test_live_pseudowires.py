@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
+import signal
 import socket
 from dataclasses import astuple, replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from l2tp_kernel import userspace
 from l2tp_kernel.schema import EventKind, Flavour, Plane, Reason, Verb
 from tests.kernel.helper import Helper, address, listener, over_ip, param, running
 from tests.support.helper_client import FailedError, HelperClient, RefusedError
@@ -334,3 +337,41 @@ def test_what_a_client_made_outlives_it(helper: Helper) -> None:
         second.delete_pwe("pw0", 101)
         second.request(Verb.CLOSE_LISTENER, handle)
     poll(lambda: "pw0" not in helper.links(), "removal")
+
+
+def test_a_tap_of_others_is_never_joined(helper: Helper) -> None:
+    helper.host.ip("tuntap add pw-theirs mode tap")
+    try:
+        with helper.host.inside(), pytest.raises(FileExistsError):
+            userspace._open_tap("pw-theirs")
+    finally:
+        helper.host.ip("link del pw-theirs")
+
+
+def test_lost_notifications_are_made_up_for(helper: Helper, client: HelperClient, handle: int) -> None:
+    client.set_pwe(param(handle, "pw0"))
+    client.set_pwe(param(handle, "pw1", local_session_id=2))
+    helper.process.signal(signal.SIGSTOP)
+    try:
+        lines = [f"link set br-two mtu {1300 + number % 2}" for number in range(2000)]
+        helper.host.run("ip", "-batch", "-", text_input="\n".join([*lines, "link del pw0", "link set pw1 down"]))
+        assert "pw0" not in helper.links()
+    finally:
+        helper.process.signal(signal.SIGCONT)
+    assert sorted([client.event(), client.event()]) == [[EventKind.PWE_GONE, "pw0"], [EventKind.LINK, "pw1", False]]
+
+
+def test_a_socket_that_cannot_be_handed_over_is_closed(client: HelperClient) -> None:
+    with pytest.raises(FailedError) as error:
+        for _ in range(5000):
+            client.request(Verb.OPEN_LISTENER, *astuple(listener()))
+    assert error.value.errno == errno.EAGAIN
+    assert client.request(Verb.LIST) == [[], []]
+    client.channel.settimeout(0)
+    with pytest.raises(BlockingIOError):
+        while True:
+            for descriptor in socket.recv_fds(client.channel, 64, 1)[1]:
+                os.close(descriptor)
+    client.channel.settimeout(5)
+    _, _, control = client.open_listener(listener())
+    control.close()
