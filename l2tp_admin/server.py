@@ -78,9 +78,10 @@ class Server:
             self._admit(Client(peer_of(connection), reader, writer, loop.time()))
 
     async def close(self) -> None:
-        """Let go of every client, once each command under way has its outcome in the log."""
+        """Let go of every client and of the control process, each command under way having its outcome in the log."""
         for client in self._clients:
             client.writer.transport.abort()
+        await self._upstream.close()
         if self._tasks:
             await asyncio.wait(self._tasks)
 

@@ -49,8 +49,7 @@ def serve(listen: Path, control: Path, operators: str | None, viewers: str | Non
 
 async def _run(listener: socket.socket, control: Path, roles: Roles) -> None:
     limits = Limits()
-    upstream = Upstream(control, limits.answer_time, to_stderr)
-    server = Server(upstream, roles, limits, to_stderr)
+    server = Server(Upstream(control, limits.answer_time, to_stderr), roles, limits, to_stderr)
     accepting = asyncio.create_task(server.run(listener))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -58,7 +57,6 @@ async def _run(listener: socket.socket, control: Path, roles: Roles) -> None:
     systemd.notify("READY=1")
     await asyncio.wait([accepting])
     systemd.notify("STOPPING=1")
-    await upstream.close()
     await server.close()
     with contextlib.suppress(asyncio.CancelledError):
         accepting.result()

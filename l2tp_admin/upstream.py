@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from l2tp_admin.log import Log
-from l2tp_ctl.admin_framing import Decoder, FramingError, encode
+from l2tp_ctl.admin_framing import BodyError, Decoder, FramingError, encode
 from l2tp_ctl.admin_schema import MAX_ANSWER, MAX_ID, ErrorCode, Request, failure
 from l2tp_ctl.catalogue import Entry
 
@@ -92,9 +92,11 @@ class Upstream:
     def _hand_out(self, answer: dict[str, Any]) -> None:
         own_id = answer.get("id")
         waiting = self._waiting.get(own_id) if type(own_id) is int else None
-        # An answer that nobody waits for any more came after its time.
-        if waiting is not None and not waiting.done():
-            waiting.set_result(answer)
+        if waiting is None or waiting.done():
+            return  # it came after its time, and nobody waits for it any more
+        if not isinstance(answer.get("result" if answer.get("ok") is True else "error"), dict):
+            raise BodyError("an answer is neither a result nor an error")
+        waiting.set_result(answer)
 
     def _report_lost(self, error: Exception) -> None:
         """Log the loss once, not at every request until the control process is back."""

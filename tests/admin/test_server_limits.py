@@ -80,8 +80,7 @@ def play(
 
     async def run() -> None:
         listening = await asyncio.start_unix_server(behind, stage.control) if control else None
-        upstream = Upstream(stage.control, limits.answer_time, log)
-        server = Server(upstream, Roles(os.getuid()), limits, log)
+        server = Server(Upstream(stage.control, limits.answer_time, log), Roles(os.getuid()), limits, log)
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(stage.admin))
             listener.listen(64)
@@ -91,7 +90,6 @@ def play(
                     await scenario(stage)
             finally:
                 accepting.cancel()
-                await upstream.close()
                 await server.close()
                 if listening:
                     listening.close()
@@ -205,7 +203,11 @@ def test_without_a_control_process_the_answer_is_unreachable_at_once(tmp_path: P
     assert [entry for entry, _ in stage.logged] == [Entry.CONTROL_LOST]
 
 
-@pytest.mark.parametrize("octets", [b"\0\0\0\0", b"\0\0\0\2[]", b"\xff\xff\xff\xff"])
+WITHOUT_RESULT = b"".join(frame({"v": 1, "id": number, "ok": True}) for number in (1, 2, 3))
+WITHOUT_ERROR = b"".join(frame({"v": 1, "id": number, "ok": False, "error": "no"}) for number in (1, 2, 3))
+
+
+@pytest.mark.parametrize("octets", [b"\0\0\0\0", b"\0\0\0\2[]", b"\xff\xff\xff\xff", WITHOUT_RESULT, WITHOUT_ERROR])
 def test_a_control_process_that_talks_nonsense_is_unreachable(tmp_path: Path, octets: bytes) -> None:
     async def nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
