@@ -90,10 +90,10 @@ def load(path: Path) -> Policy:
         clients=frozenset(reader.items("clients", _user)),
         forwarder_user=reader.item("forwarder-user", _forwarder_user, "nobody"),
         listen=tuple(reader.items("listen.addresses", _prefix)),
-        ports=frozenset(reader.items("listen.ports", _port)),
+        ports=frozenset(reader.items("listen.ports", _integer(0, 65535))),
         peers=tuple(reader.items("peers.addresses", _prefix)),
         interfaces=tuple(reader.items("interfaces.names", _pattern)),
-        maximum=reader.item("interfaces.maximum", _maximum, 0),
+        maximum=reader.item("interfaces.maximum", _integer(1, 65535), 0),
         bridges=tuple(reader.items("bridges.names", _pattern, required=False)),
     )
     reader.refuse_unknown()
@@ -167,18 +167,13 @@ class _Reader:
         self._mistakes.append(f"{self._path}: {key}: {text}")
 
 
-def _integer(value: object, low: int, high: int) -> int:
-    if type(value) is int and low <= value <= high:
-        return value
-    raise ValueError(f"an integer from {low} to {high}")
+def _integer(low: int, high: int) -> Callable[[object], int]:
+    def convert(value: object) -> int:
+        if type(value) is int and low <= value <= high:
+            return value
+        raise ValueError(f"an integer from {low} to {high}")
 
-
-def _port(value: object) -> int:
-    return _integer(value, 0, 65535)
-
-
-def _maximum(value: object) -> int:
-    return _integer(value, 1, 65535)
+    return convert
 
 
 def _user(value: object) -> int:

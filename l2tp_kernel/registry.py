@@ -47,15 +47,6 @@ class _Pwe(NamedTuple):
     """The administrative state as last seen."""
 
 
-class Made(NamedTuple):
-    """A pseudowire as it is now: the value that SET_PWE_PARAM answers."""
-
-    interface: str
-    mtu: int
-    number: int
-    """Index of the interface."""
-
-
 def interface_mtu(path: int, encapsulation: Encapsulation, param: PweParam) -> int:
     """Compute the largest MTU whose frames need no outer fragment on a path of ``path`` octets.
 
@@ -106,17 +97,17 @@ class Registry:
         del self._listeners[handle]
         log(NOTICE, f"listener {handle}: closed")
 
-    def set(self, param: PweParam, policy: Policy) -> Made:
-        """Make one pseudowire end be exactly this."""
+    def set(self, param: PweParam, policy: Policy) -> tuple[str, int, int]:
+        """Make one pseudowire end be exactly this; gives its interface, MTU and index."""
         param = replace(param, plane=self._resolve(param.plane))
         old = self._pwes.get(param.interface)
         policy.check_param(param, others=len(self._pwes) - (old is not None))
         listener = self._check_listener(param)
         for each in self._pwes.values():
-            if each.param.interface != param.interface and (
-                (each.param.listener, each.param.local_session_id) == (param.listener, param.local_session_id)
-            ):
-                raise Refused(Reason.IN_USE, f"session {param.local_session_id} belongs to {each.param.interface}")
+            other = each.param
+            same_session = (other.listener, other.local_session_id) == (param.listener, param.local_session_id)
+            if same_session and other.interface != param.interface:
+                raise Refused(Reason.IN_USE, f"session {param.local_session_id} belongs to {other.interface}")
         present = self._links.find(param.interface)
         if old and (present is None or present.number != old.number):
             self._forget(param.interface)  # somebody removed or renamed it, and the event is still under way
@@ -125,14 +116,13 @@ class Registry:
             raise Refused(Reason.NOT_OWNED, f"{param.interface} exists")
         mtu = param.mtu or self._automatic_mtu(param, listener)
         master = self._master(param, old)
-        index = self._modify(old, param, mtu, master) if old else self._create(param, mtu, master)
+        number = self._modify(old, param, mtu, master) if old else self._create(param, mtu, master)
         if not old or old.param != param:
-            peer = f"session {param.peer_session_id} at {ipaddress.ip_address(param.peer_address)}"
-            log(
-                NOTICE, f"{param.interface}: {'changed' if old else 'made'}, session {param.local_session_id} to {peer}"
-            )
-        self._pwes[param.interface] = _Pwe(param, index, mtu, param.up)
-        return Made(param.interface, mtu, index)
+            sessions = f"sessions {param.local_session_id} and {param.peer_session_id}"
+            peer = ipaddress.ip_address(param.peer_address)
+            log(NOTICE, f"{param.interface}: {'changed' if old else 'made'}, {sessions} with {peer}")
+        self._pwes[param.interface] = _Pwe(param, number, mtu, param.up)
+        return param.interface, mtu, number
 
     def delete(self, deletion: Deletion) -> None:
         """Remove a pseudowire if it still belongs to this session."""
@@ -232,8 +222,8 @@ class Registry:
         try:
             self._links.configure(old.number, mtu=mtu, up=param.up, master=master)
         except OSError:
-            self._plane.modify(old.param)
             with contextlib.suppress(OSError):
+                self._plane.modify(old.param)
                 back = self._master(old.param, old._replace(param=param))
                 self._links.configure(old.number, mtu=old.mtu, up=old.up, master=back)
             raise
