@@ -125,8 +125,14 @@ class HelperClient:
         answer = self._answers[sequence] = self._loop.create_future()
         try:
             async with asyncio.timeout(ANSWER_TIME):
-                await self._dealer.send(msgpack.packb([sequence, verb, *arguments]))
+                # Not waiting: a helper that has ended takes nothing, and only the answer's future is told of its end.
+                await self._dealer.send(msgpack.packb([sequence, verb, *arguments]), zmq.DONTWAIT)
                 return result(*await answer)
+        except zmq.Again:
+            del self._answers[sequence]
+            self._read_channel()  # tells why, if its end has not been noticed yet
+            self._finish("it takes no requests")
+            raise HelperGoneError(self._end.result()) from None
         except TimeoutError:
             self._finish(f"no answer to {verb.name} for {ANSWER_TIME:g} s")
             raise HelperGoneError(self._end.result()) from None
@@ -173,7 +179,7 @@ class HelperClient:
         """Take the descriptors that have arrived, and notice the end of the side channel."""
         while not self._end.done():
             try:
-                packet, descriptors, _, _ = socket.recv_fds(self._channel, _LARGEST_PACKET, 1, socket.MSG_CMSG_CLOEXEC)
+                packet, descriptors, _, _ = socket.recv_fds(self._channel, _LARGEST_PACKET, 1)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -184,6 +190,7 @@ class HelperClient:
                 return
             _sequence, handle = msgpack.unpackb(packet)
             for descriptor in descriptors:
+                os.set_inheritable(descriptor, False)  # noqa: FBT003  # the standard library's signature
                 self._descriptors[handle] = descriptor
 
     async def _read_answers(self) -> None:
