@@ -14,7 +14,7 @@ from l2tp_ctl.core.avp import RawAvp
 from l2tp_ctl.core.digest import DigestType, Signer, digests, nonce, shared_key, verify
 from l2tp_ctl.core.header import Header
 from l2tp_ctl.core.message import MessageType
-from l2tp_ctl.core.settings import DigestPolicy, TunnelSettings
+from l2tp_ctl.core.settings import DigestPolicy, Secret, TunnelSettings
 
 NONCE_LENGTH = 16
 """Octets of our nonce; RFC 3931, section 5.4.3 asks for at least 16."""
@@ -48,7 +48,11 @@ class Authentication:
         self.peer_nonce = b""
         self._entropy = entropy
         self._policy = settings.digest
-        self._keys = tuple(shared_key(secret.value) for secret in settings.secrets) or (shared_key(b""),)
+        self._keys = _keys(settings.secrets)
+
+    def replace_secrets(self, secrets: tuple[Secret, ...]) -> None:
+        """Sign with the first of other secrets, and believe any of them, from now on (section 4.3)."""
+        self._keys = _keys(secrets)
 
     def check(self, data: bytes, header: Header, avps: Sequence[RawAvp], message_type: int) -> Verdict:
         """Judge one received message over its raw octets, before anything of it is used.
@@ -101,3 +105,7 @@ class Authentication:
             self.signing = True
         if self.peer_nonce and not self.local_nonce:
             self.local_nonce = self._entropy(NONCE_LENGTH)
+
+
+def _keys(secrets: tuple[Secret, ...]) -> tuple[bytes, ...]:
+    return tuple(shared_key(secret.value) for secret in secrets) or (shared_key(b""),)

@@ -53,7 +53,7 @@ class Channel:
         self.peer_window = DEFAULT_WINDOW
         self._threshold = float(DEFAULT_WINDOW)
         self._congestion_window = 1.0
-        self._retry = retry
+        self.retry = retry
         self._receive_window = receive_window
         self._limits = limits
         self._timeout = limits.retransmit_first
@@ -129,7 +129,7 @@ class Channel:
         if self.deadline is None or now < self.deadline:
             return True
         self._timeouts += 1
-        if self._timeouts > self._retry:
+        if self._timeouts > self.retry:
             return False
         self._threshold = max(self._congestion_window / 2, 1.0)
         self._congestion_window = 1.0

@@ -75,6 +75,13 @@ class Connection:
         self._linger: Timer | None = None
         context.connections[self.local_id] = self
 
+    def reconfigure(self, settings: TunnelSettings) -> None:
+        """Take over what may change under a living control connection: secrets, hiding, retransmissions."""
+        self.settings = settings
+        self.authentication.replace_secrets(settings.secrets)
+        self.hide_keys = tuple(hiding.hiding_key(secret.value) for secret in settings.secrets)
+        self.channel.retry = settings.retry
+
     def submit(self, message: Message, now: float) -> None:
         """Send a message as soon as the window allows.  A full queue counts as a failed delivery."""
         self.log(Entry.SEND_MESSAGE, msg_type=message_name(message.type))

@@ -151,6 +151,26 @@ class Endpoint:
         self._context.flush(now)
         return cleared
 
+    def reload(
+        self, tunnels: Iterable[TunnelSettings], now: float, *, templates: Iterable[TemplateSettings] = ()
+    ) -> None:
+        """Take a new configuration; what it does not change goes on untouched."""
+        wanted = {settings.name: settings for settings in tunnels}
+        made = [peer for template in self._templates for peer in template.peers.values()]
+        known = {template.settings: template for template in self._templates}
+        self._templates = [known.get(one) or Template(self._context, one) for one in templates]
+        staying = [peer for template in self._templates for peer in template.peers.values()]
+        for peer in [*self._peers]:
+            settings = peer.settings if peer in staying else None if peer in made else wanted.get(peer.settings.name)
+            if settings is None or settings.address != peer.settings.address:
+                self._forget(peer)
+                peer.stop(now)
+            elif settings != peer.settings:
+                peer.reconfigure(settings, now)
+        present = {peer.settings.name: peer for peer in self._peers}
+        self._peers = [present.get(name) or self._add(settings, now) for name, settings in wanted.items()] + staying
+        self._context.flush(now)
+
     def shutdown(self, now: float) -> None:
         """End every tunnel for good; :meth:`quiet` tells when the peers know."""
         for peer in self._peers:
@@ -224,6 +244,12 @@ class Endpoint:
             raise
         self._peers.append(peer)
         self._by_address[address.encapsulation, address.peer] = peer
+        return peer
+
+    def _add(self, settings: TunnelSettings, now: float) -> Peer:
+        peer = Peer(self._context, settings)
+        self._by_address[settings.address.encapsulation, settings.address.peer] = peer
+        peer.start(now)
         return peer
 
     def _forget(self, peer: Peer) -> None:

@@ -7,6 +7,7 @@ so the new control connection grows beside the old one and replaces it only once
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from l2tp_ctl.catalogue import Entry
 from l2tp_ctl.core import codec
@@ -23,6 +24,9 @@ from l2tp_ctl.core.tables import TunnelState
 from l2tp_ctl.core.timers import Timer
 from l2tp_ctl.core.tunnel import Tunnel
 from l2tp_ctl.core.views import SessionView, TunnelView
+
+_CHANGEABLE = ("secrets", "hidden", "hello_interval", "retry", "reconnect_interval", "initiate", "sessions")
+"""Settings that may change under a living control connection."""
 
 _START_SPREAD = 0.5
 """Seconds over which the first attempts of many tunnels are spread."""
@@ -104,6 +108,21 @@ class Peer:
         for session in self.current.sessions if self.current else ():
             if session.settings.name == name:
                 session.clear(now)
+
+    def reconfigure(self, settings: TunnelSettings, now: float) -> None:
+        """Take new settings for the same address; only what they change is touched."""
+        old, self.settings = self.settings, settings
+        kept = replace(old, **{name: getattr(settings, name) for name in _CHANGEABLE})
+        if kept == settings and bool(old.secrets) == bool(settings.secrets):
+            for tunnel in [*self._tunnels()]:
+                tunnel.reconfigure(settings, now)
+        else:
+            for tunnel in [*self._tunnels()]:
+                tunnel.close(Result(StopResult.CLEAR, text="the configuration changed"), now, soon=True)
+        if not settings.initiate:
+            self._hold()
+        elif self.current is None and self.next_attempt is None:
+            self._plan(now, 0.0)
 
     def stop(self, now: float) -> None:
         """End everything for good: this end is going away."""

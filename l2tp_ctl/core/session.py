@@ -165,6 +165,11 @@ class Session:
             self._failures = 0
             self.call_in(self._pause(), now)
 
+    def retire(self, now: float) -> None:
+        """End the session because the configuration has it no more, or otherwise; it is not called again."""
+        self.close(Result(CallResult.ADMINISTRATIVE, text="removed from the configuration"), now)
+        self._disarm()
+
     # ---- The tables' machine.
 
     def fire(

@@ -138,6 +138,28 @@ class Tunnel:
         """End the control connection, and all sessions with it, by a StopCCN."""
         self.fire(TunnelEvent.CLOSE, now, result=result, soon=soon)
 
+    def reconfigure(self, settings: TunnelSettings, now: float) -> None:
+        """Take over settings that differ in what may change under a living control connection, or in sessions."""
+        self.settings = settings
+        self.connection.reconfigure(settings)
+        if self._hello is not None:
+            self._hello.cancel()
+        if self.established:
+            self._arm_hello(now)
+        for session in [*self.sessions]:
+            if session.settings not in settings.sessions:
+                self.sessions.remove(session)
+                session.retire(now)
+        kept = {session.settings for session in self.sessions}
+        for added in settings.sessions:
+            if added not in kept:
+                session = Session(self, added, "", now)
+                self.sessions.append(session)
+                if self.initiator:
+                    session.call(now)
+                elif self.established:
+                    session.call_in(self.context.limits.call_delay, now)
+
     def submit(self, message: Message, now: float) -> None:
         """Send a message reliably and in order."""
         self.connection.submit(message, now)

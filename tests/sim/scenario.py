@@ -133,6 +133,26 @@ def _crash(world: World, random: Random) -> None:
     world.restart(side, (tunnel,))
 
 
+def _reload(world: World, random: Random) -> None:
+    """An operator changes the configuration of one end while it runs."""
+    side = random.choice([*world.sides.values()])
+    tunnel = side.settings[0]
+    match random.randrange(4):
+        case 0:
+            tunnel = replace(tunnel, secrets=tunnel.secrets[::-1])
+        case 1:
+            tunnel = replace(tunnel, hello_interval=random.choice([10.0, 60.0]), retry=random.choice([10, 12]))
+        case 2:
+            tunnel = replace(tunnel, cookie_length=random.choice([0, 4, 8]))
+        case _:
+            sessions = [*tunnel.sessions]
+            place = random.randrange(len(sessions))
+            sessions[place] = replace(sessions[place], sublayer=random.choice(list(Sublayer)))
+            tunnel = replace(tunnel, sessions=tuple(sessions))
+    side.settings = (tunnel,)
+    world.do(side, "reload", lambda e, t: e.reload((tunnel,), t))
+
+
 def _clear_tunnel(world: World, random: Random) -> None:
     side = random.choice([*world.sides.values()])
     world.do(side, "clear tunnel", lambda e, t: e.clear_tunnel("all", t))
@@ -193,6 +213,7 @@ def _later(world: World, seconds: float) -> float:
 
 FAULTS = (
     _crash,
+    _reload,
     _clear_tunnel,
     _clear_session,
     _remove_interface,

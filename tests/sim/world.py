@@ -6,7 +6,7 @@ Everything that happens is drawn from one seeded generator, so a seed replays ex
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
@@ -60,7 +60,7 @@ class Side:
 class World:
     """Runs events in the order of their time until a condition holds."""
 
-    def __init__(self, seed: int, network: Network, settings: dict[str, tuple[TunnelSettings, ...]]) -> None:
+    def __init__(self, seed: int, network: Network, settings: Mapping[str, tuple[TunnelSettings, ...]]) -> None:
         self.random = Random(seed)
         self.network = network
         self.now = 0.0
