@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -243,6 +245,36 @@ def test_it_runs_with_debians_own_python(hosts: tuple[Namespace, Namespace], tmp
             assert client.request(Verb.STATS, [])[0][0] == "pw0"
         assert started.process.stop() == 0
         assert "Warning" not in started.process.text()
+
+
+@pytest.mark.root
+def test_it_runs_without_root_by_two_capabilities(hosts: tuple[Namespace, Namespace], repository: Path) -> None:
+    caps = "-all,+net_admin,+net_raw"
+    command = (
+        "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", f"--inh-caps={caps}",
+        f"--ambient-caps={caps}", f"--bounding-set={caps}", DEBIAN_PYTHON,
+    )  # fmt: skip
+    environment = {"PYTHONPATH": str(repository)}
+    probe = "import l2tp_kernel.main, os; os.open('/dev/net/tun', os.O_RDWR)"
+    if subprocess.run([*command, "-c", probe], env=environment, cwd="/", capture_output=True, check=False).returncode:
+        pytest.skip("needs Debian's libraries, and a checkout and /dev/net/tun that everybody may open")
+    with tempfile.TemporaryDirectory(prefix="l2tpd-") as made:
+        directory = Path(made)
+        directory.chmod(0o755)
+        (directory / "run").mkdir()
+        shutil.chown(directory / "run", "nobody", "nogroup")
+        program_and_options = (*command, "-m", "l2tp_kernel.main")
+        with running(hosts[0], directory, command=program_and_options, environment=environment) as started:
+            status = Path(f"/proc/{started.process.pid}/status").read_text()
+            assert f"CapEff:\t{1 << 12 | 1 << 13:016x}\n" in status
+            with started.client() as client:
+                one_of_each(client)
+                os.kill(started.forwarder(), signal.SIGKILL)
+                poll(lambda: started.process.text().count("forwarder: pid ") == 2, "another forwarder")
+                assert client.request(Verb.STATS, ["pw0"])[0][0] == "pw0"
+            assert started.process.stop() == 0
+            assert "pw0" not in started.links()
+            assert list(started.directory.iterdir()) == []
 
 
 def test_a_log_line_cannot_forge_another(capsys: pytest.CaptureFixture[str]) -> None:
