@@ -25,6 +25,9 @@ PSEUDOWIRE_CAPABILITIES = (5, 4)
 VENDOR_NAME = b"l2tpd"
 
 _OF_A_SESSION = frozenset({MessageType.ICRP, MessageType.ICCN, MessageType.CDN, MessageType.WEN, MessageType.SLI})
+_BEFORE_AN_ANSWER = frozenset({MessageType.CDN, MessageType.WEN, MessageType.SLI})
+"""What a peer may send as soon as it has sent ICRQ (RFC 3931, section 5.4.4; RFC 4719, section 2.3)."""
+
 _OUTGOING = {
     MessageType.OCRQ: Entry.NOT_SUPPORT_OCRQ,
     MessageType.OCRP: Entry.NOT_SUPPORT_OCRP,
@@ -308,8 +311,8 @@ class Tunnel:
 
     def _receive_for_session(self, message: Message, now: float) -> None:
         session = self.context.sessions.get(message.remote_session_id or 0)
-        if message.type is MessageType.CDN and not message.remote_session_id and message.local_session_id:
-            # A peer that gives up before our first answer knows only its own session id.
+        if message.type in _BEFORE_AN_ANSWER and not message.remote_session_id and message.local_session_id:
+            # Before our first answer the peer knows only its own session id.
             session = next((s for s in self.sessions if s.terms.peer_id == message.local_session_id), None)
         if session is not None and session.tunnel is self:
             session.receive(message, now)
