@@ -160,6 +160,8 @@ class Session:
 
     def clear(self, now: float) -> None:
         """End the session because an operator says so; without waiting longer for what failed before."""
+        if self.waits_for_control:
+            return  # nothing to end, and its call is due as soon as there is a control connection
         self.close(Result(CallResult.ADMINISTRATIVE, text="cleared by the operator"), now)
         if self.state is SessionState.IDLE and self.tunnel.established:
             self._failures = 0
