@@ -338,6 +338,7 @@ class Session:
         self.context.requests.pop(self._request, None)
         self._log(Entry.CLEANUP_SESSION, name=self.settings.name)
         self._pseudowire = self._waiting = None
+        self._sender = True  # in no role: closing what has ended sends no second CDN
         self._request = self.mtu = 0
         self._circuit_up = self._peer_circuit_up = True
         self.terms = Terms(self.settings, 0, b"")
