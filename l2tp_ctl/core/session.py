@@ -317,6 +317,7 @@ class Session:
         self.terms = Terms(self.settings, local_id, self.context.entropy(self.tunnel.settings.cookie_length))
 
     def _set(self, pseudowire: Pseudowire) -> None:
+        self.context.requests.pop(self._request, None)  # an earlier one's answer would tell nothing of this one
         self._pseudowire = pseudowire
         self._request = self.context.request(self)
         self.context.effects.append(SetPwe(self._request, pseudowire))
