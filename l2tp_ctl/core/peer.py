@@ -164,7 +164,8 @@ class Peer:
 
     def _end_if_idle(self, _now: float) -> None:
         if self._ended is not None and self.current is None:
-            self._ended(self)
+            ended, self._ended = self._ended, None  # once: its number may belong to another peer by then
+            ended(self)
 
     # ---- Attempts.
 
