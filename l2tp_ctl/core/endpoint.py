@@ -173,6 +173,7 @@ class Endpoint:
 
     def shutdown(self, now: float) -> None:
         """End every tunnel for good; :meth:`quiet` tells when the peers know."""
+        self._templates = []
         for peer in self._peers:
             peer.stop(now)
         self._context.flush(now)
