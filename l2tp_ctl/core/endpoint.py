@@ -256,7 +256,9 @@ class Endpoint:
     def _forget(self, peer: Peer) -> None:
         if peer in self._peers:
             self._peers.remove(peer)
-            del self._by_address[peer.settings.address.encapsulation, peer.settings.address.peer]
+            key = peer.settings.address.encapsulation, peer.settings.address.peer
+            if self._by_address[key] is peer:  # and not a configured tunnel that has taken its place since
+                del self._by_address[key]
 
     def _dropped(self, error: ProtocolError, address: Address, now: float) -> None:
         self.counters[f"dropped-{error.drop.value}"] += 1
