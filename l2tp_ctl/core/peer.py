@@ -196,9 +196,9 @@ class Peer:
 
         Raises ProtocolError where it is dropped.
         """
-        assigned = codec.interpret(avps).assigned_connection_id
         self._forget_finished()
         for connection in [*self.opened.values()]:
+            assigned = codec.interpret(avps, connection.hide_keys).assigned_connection_id
             if assigned and connection.peer_id == assigned:
                 connection.receive(data, header, avps, address, now)
                 return
