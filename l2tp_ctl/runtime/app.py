@@ -8,6 +8,7 @@ import signal
 import socket
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from l2tp_ctl.catalogue import Entry
@@ -84,8 +85,11 @@ class App:
 
     def _report(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log what broke while one event was handled; the next one gets its chance."""
-        error = context.get("exception")
-        told = "".join(traceback.format_exception(error)) if error else str(context["message"])
+        told = str(context["message"])
+        if error := context.get("exception"):
+            frames = reversed(traceback.extract_tb(error.__traceback__))
+            places = (f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)
+            told = f"{error!r} in {' < '.join(places)}"
         self._log.write(Entry.INTERNAL_ERROR, {"error": told})
 
 

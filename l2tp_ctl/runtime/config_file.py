@@ -55,7 +55,8 @@ class ConfigError(Exception):
 def load(path: Path, credentials: Path | None = None) -> Configuration:
     """Read the file and the passwords it names; raises ConfigError.
 
-    Relative password files are found in ``credentials``, by default beside the configuration file.
+    Relative password files are found beside the configuration file; or in ``credentials``, where a slash in the name
+    is an underscore, as ``LoadCredential=`` names the files of a directory (systemd.exec(5)).
     """
     try:
         text = path.read_text("utf-8")
@@ -64,8 +65,14 @@ def load(path: Path, credentials: Path | None = None) -> Configuration:
         raise ConfigError(path, [problem]) from None
     except UnicodeDecodeError as error:
         raise ConfigError(path, [Problem("", "save it as UTF-8", problem=str(error))]) from None
-    base = credentials or path.parent
-    return parse(path, text, lambda file: read_secret(base / file))
+
+    def secret(file: Path) -> Secret:
+        found = path.parent / file
+        if credentials and not file.is_absolute():
+            found = credentials / str(file).replace("/", "_")
+        return read_secret(found)
+
+    return parse(path, text, secret)
 
 
 def parse(path: Path, text: str, secret: Callable[[Path], Secret]) -> Configuration:

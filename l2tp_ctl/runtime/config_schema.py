@@ -219,6 +219,7 @@ TUNNEL: Mapping[str, Key] = {
     "password-file": Key(PATH),
     "password-file-next": Key(PATH),
     "digest": Key(choice({item.value: item for item in DigestPolicy}), "auto"),
+    "hidden": Key(FLAG, default=False),
     "cookie": Key(choice({0: 0, 4: 4, 8: 8}), 0),
     "retry": Key(integer(1, 99), 10),
     "hello-interval": Key(seconds(3600, none=True), 60),

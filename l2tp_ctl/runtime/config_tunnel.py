@@ -76,6 +76,7 @@ class TunnelReader:
             local_router_id=self._local.router_id or 0,
             secrets=secrets,
             digest=values["digest"],
+            hidden=values["hidden"],
             cookie_length=values["cookie"],
             retry=values["retry"],
             hello_interval=values["hello-interval"],
@@ -134,6 +135,8 @@ class TunnelReader:
             )
         if values["password-file"] and values["digest"] is DigestPolicy.NONE:
             self._reader.report(f"{path}.digest", 'write "auto"', problem="a password needs a digest")
+        if values["hidden"] and not values["password-file"]:
+            self._reader.report(f"{path}.hidden", "give a password-file", problem="hiding needs a password")
         secrets = (
             self._reader.attempt(f"{path}.{key}", partial(self._secret, values[key]))
             for key in ("password-file", "password-file-next")

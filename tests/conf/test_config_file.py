@@ -110,6 +110,7 @@ def test_every_key_is_taken(files: Files) -> None:
         password-file = "one"
         password-file-next = "two"
         digest = "sha1"
+        hidden = true
         cookie = 8
         retry = 99
         hello-interval = "none"
@@ -145,6 +146,7 @@ def test_every_key_is_taken(files: Files) -> None:
         local_router_id=0x0A000001,
         secrets=(Secret(b"first"), Secret(b"second")),
         digest=DigestPolicy.SHA1,
+        hidden=True,
         cookie_length=8,
         retry=99,
         hello_interval=None,
@@ -352,6 +354,7 @@ def test_mistakes_in_the_tables(files: Files, text: str, expected: list[str]) ->
         ("local-address = '2001:db8::1'", "Invalid address (write an address of the family of 192.0.2.2)"),
         ("password-file-next = 'one'", "password-file: No param (password-file-next is the second of two)"),
         ("digest = 'none'\npassword-file = 'one'", 'a password needs a digest (write "auto")'),
+        ("hidden = true", "hiding needs a password (give a password-file)"),
         ("encapsulation = 'ip'\npeer-port = 1701", 'peer-port: there are no ports with "ip" (leave it out)'),
     ],
 )

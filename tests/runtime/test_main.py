@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import io
 import json
 import os
 import pwd
+import re
 import signal
 import socket
 import stat
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from l2tp_ctl.admin_framing import Decoder, encode
+from l2tp_ctl.admin_schema import MAX_ANSWER
+from l2tp_ctl.catalogue import Level
+from l2tp_ctl.core.endpoint import Endpoint
+from l2tp_ctl.runtime.admin_server import listen
+from l2tp_ctl.runtime.app import App
+from l2tp_ctl.runtime.config_file import load
+from l2tp_ctl.runtime.log_sink import LogSink
 from tests.support.netns import Process, poll, program
 
 if TYPE_CHECKING:
@@ -43,6 +54,18 @@ class Control:
         """Run it to its end."""
         command = [program("l2tp-ctl"), "--config", str(self.config), *options]
         return subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+
+    def ask(self, command: str, **args: str) -> dict[str, Any] | None:
+        """Send one admin command; None if it hangs up without an answer."""
+        decoder = Decoder(MAX_ANSWER)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(5)
+            sock.connect(str(self.admin))
+            sock.sendall(encode({"v": 1, "id": 1, "command": command, "args": args}))
+            while data := sock.recv(65536):
+                for answer in decoder.feed(data):
+                    return answer
+        return None
 
     @contextlib.contextmanager
     def running(self, *options: str, **environment: str) -> Iterator[Process]:
@@ -234,3 +257,94 @@ def test_a_user_that_it_cannot_become(control: Control, user: str) -> None:
     first, second = done.stderr.splitlines()
     assert first.startswith(f"<3>daemon error: cannot become {user}: ")
     assert second == "<3>l2tpd initialization failed"
+
+
+TWO_TUNNELS = """
+[tunnel.east]
+peer-address = "192.0.2.2"
+initiate = false
+[tunnel.east.session.text]
+remote-end-id = "office"
+interface = "pw0"
+[tunnel.east.session.number]
+remote-end-id = 100
+interface = "pw1"
+pseudowire-type = "vlan"
+[tunnel.south]
+peer-address = "2001:db8::2"
+encapsulation = "ip"
+initiate = false
+"""
+
+
+def test_admin_commands_where_nothing_is_up(control: Control) -> None:
+    control.configure(TWO_TUNNELS)
+    with control.running():
+        tunnels = (control.ask("show-tunnels") or {})["result"]["tunnels"]
+        assert [(each["name"], each["state"], each["encapsulation"]) for each in tunnels] == [
+            ("east", "idle", "udp"),
+            ("south", "idle", "ip"),
+        ]
+        assert (tunnels[0]["peer_address"], tunnels[0]["peer_port"], tunnels[0]["peer_router_id"]) == (
+            "192.0.2.2",
+            1701,
+            "",
+        )
+        assert (tunnels[0]["uptime"], tunnels[0]["next_attempt"], tunnels[0]["sessions_configured"]) == (None, None, 2)
+        assert (control.ask("show-tunnel", name="south") or {})["result"] == {"tunnel": tunnels[1], "sessions": []}
+        sessions = (control.ask("show-sessions", tunnel="east") or {})["result"]["sessions"]
+        assert [(each["name"], each["remote_end_id"], each["pseudowire_type"]) for each in sessions] == [
+            ("text", "office", "ethernet"),
+            ("number", "100", "vlan"),
+        ]
+        assert sessions[0]["counters"] == {}
+        assert (control.ask("show-sessions") or {})["result"]["sessions"] == sessions
+
+
+@pytest.mark.parametrize(
+    ("command", "args", "message"),
+    [
+        ("show-tunnel", {"name": "west"}, "there is no tunnel 'west'"),
+        ("show-sessions", {"tunnel": "west"}, "there is no tunnel 'west'"),
+        ("clear-tunnel", {"target": "west"}, "there is no tunnel or peer address 'west'"),
+        ("clear-session", {"target": "pw9"}, "there is no session or interface 'pw9'"),
+    ],
+)
+def test_what_is_not_there(control: Control, command: str, args: dict[str, str], message: str) -> None:
+    control.configure(TWO_TUNNELS)
+    with control.running():
+        assert (control.ask(command, **args) or {})["error"] == {"code": "not-found", "message": message}
+
+
+def test_what_breaks_in_one_event_is_told_and_the_next_one_served(
+    control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> list[str]:
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr(Endpoint, "clear_tunnel", broken)
+    control.configure(TWO_TUNNELS)
+    log = io.StringIO()
+
+    async def run() -> None:
+        app = App(load(control.config), LogSink(log, Level.INFO), listen(control.admin))
+        running = asyncio.create_task(app.run())
+        assert await asyncio.to_thread(control.ask, "clear-tunnel", target="all") is None
+        assert (await asyncio.to_thread(control.ask, "show-tunnels") or {})["ok"]
+        os.kill(os.getpid(), signal.SIGTERM)
+        await running
+
+    asyncio.run(run())
+    (told,) = [line for line in log.getvalue().splitlines() if "internal error" in line]
+    assert re.match(r"<3>internal error: RuntimeError\('out of order'\) in test_main\.py:\d+ broken < shell\.py:", told)
+
+
+def test_a_log_that_nobody_reads_is_no_reason_to_stop(control: Control) -> None:
+    command = [program("l2tp-ctl"), "--config", str(control.config)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        process.stderr.close()
+        poll(control.admin.is_socket, "the admin socket")
+        assert (control.ask("show-tunnels") or {})["ok"]
+        process.terminate()
+        assert process.wait(10) == 0
