@@ -193,6 +193,14 @@ def test_credentials_come_before_the_files_own_directory(files: Files, tmp_path:
     assert files.load(absolute, credentials).tunnels[0].secrets == (Secret(b"beside"),)
 
 
+def test_a_directory_of_credentials_has_an_underscore_for_the_slash(files: Files, tmp_path: Path) -> None:
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    files.secret("credentials/passwords_one", b"credential")
+    text = TUNNEL + 'password-file = "passwords/one"\n'
+    assert files.load(text, credentials).tunnels[0].secrets == (Secret(b"credential"),)
+
+
 def test_no_tunnel_needs_no_socket(files: Files) -> None:
     assert files.load(LOCAL).listeners == ()
 
