@@ -61,7 +61,7 @@ def drop(user: str) -> None:
         os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
         os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
-    _check(_libc.capset(ctypes.byref(_Header(_CAPABILITY_VERSION_3, 0)), ctypes.byref((_Sets * 2)())), "capset")
+    _keep_only(0)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_SET_DUMPABLE, 0)
     _verify(entry.pw_uid, entry.pw_gid, groups_go=not is_user, bounding_goes=bounding_goes)
@@ -83,9 +83,7 @@ def keep() -> None:
             if capability not in wanted:
                 _prctl(_PR_CAPBSET_DROP, capability)
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
-    kept = permitted & sum(1 << capability for capability in wanted)
-    sets = (_Sets * 2)(_Sets(kept & 0xFFFFFFFF, kept & 0xFFFFFFFF, 0), _Sets(kept >> 32, kept >> 32, 0))
-    _check(_libc.capset(ctypes.byref(_Header(_CAPABILITY_VERSION_3, 0)), ctypes.byref(sets)), "capset")
+    _keep_only(permitted & sum(1 << capability for capability in wanted))
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
@@ -96,7 +94,7 @@ def _verify(uid: int, gid: int, *, groups_go: bool, bounding_goes: bool) -> None
             ("user", os.getresuid() == (uid,) * 3),
             ("group", os.getresgid() == (gid,) * 3),
             ("groups", not groups_go or not os.getgroups()),
-            ("capabilities", _capabilities() == (0, 0, 0)),
+            ("capabilities", _capabilities()[:2] == (0, 0)),
             ("ambient set", not _ambient()),
             ("bounding set", not bounding_goes or not _bounding()),
             ("new privileges", _prctl(_PR_GET_NO_NEW_PRIVS) == 1),
@@ -106,6 +104,18 @@ def _verify(uid: int, gid: int, *, groups_go: bool, bounding_goes: bool) -> None
     ]
     if left:
         raise PermissionError(errno.EPERM, f"could not drop: {', '.join(left)}")
+
+
+def _keep_only(kept: int) -> None:
+    """Set the effective and the permitted set, and empty the inheritable one.
+
+    A filter of system calls may forbid that.  What is inheritable then stays, which without an ambient set and new
+    privileges gives nothing; but no more than ``kept`` may be effective or permitted.
+    """
+    sets = (_Sets * 2)(_Sets(kept & 0xFFFFFFFF, kept & 0xFFFFFFFF, 0), _Sets(kept >> 32, kept >> 32, 0))
+    result = _libc.capset(ctypes.byref(_Header(_CAPABILITY_VERSION_3, 0)), ctypes.byref(sets))
+    if _capabilities()[:2] != (kept, kept):
+        _check(result, "capset")
 
 
 def _capabilities() -> tuple[int, int, int]:
