@@ -88,7 +88,8 @@ class Connection:
         if self.channel.submit(message):
             self.context.touch(self)
         else:
-            self._fail(now)
+            # Not at once: who submits is in the middle of an event, and would go on with what is gone.
+            self.context.timers.at(now, self._fail)
 
     def begin(self, header: Header, message: Message, now: float) -> None:
         """Count the SCCRQ that began this connection as received.
