@@ -194,7 +194,7 @@ class FarEnd:
         self.peer_id = 0
         self.secrets = tuple(secrets)
         """The first signs; what comes is verified with any."""
-        self.digest = digest or (DigestType.MD5 if self.secrets else None)
+        self.digest = DigestType.MD5 if digest is None and self.secrets else digest
         self.nonce = nonce if nonce is not None else b"far nonce 16 oct" if any(self.secrets) else b""
         self.peer_nonce = b""
         self.address = address
