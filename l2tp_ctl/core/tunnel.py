@@ -407,17 +407,17 @@ class Tunnel:
         self.fire(TunnelEvent.DELIVERY_FAILED, now)
 
     def _arm_hello(self, now: float) -> None:
-        interval = self.settings.hello_interval
-        if interval is not None:
-            heard = self.connection.last_received
-            due = heard + self.context.spread(interval)
-            if due <= now:
-                due = now + self.context.spread(interval)
-            self._hello = self.context.timers.at(due, partial(self._say_hello, heard))
+        if self.settings.hello_interval is not None:
+            silence = self.context.spread(self.settings.hello_interval)
+            self._hello = self.context.timers.at(now + silence, partial(self._say_hello, silence))
 
-    def _say_hello(self, heard: float, now: float) -> None:
-        """Ask for a sign of life after a silent interval (RFC 3931, section 4.4)."""
-        if self.connection.last_received == heard and self.connection.channel.idle:
+    def _say_hello(self, silence: float, now: float) -> None:
+        """Ask for a sign of life after so many silent seconds (RFC 3931, section 4.4)."""
+        due = self.connection.last_received + silence
+        if due > now:
+            self._hello = self.context.timers.at(due, partial(self._say_hello, silence))
+            return
+        if self.connection.channel.idle:
             self.submit(Message(type=MessageType.HELLO), now)
         self._arm_hello(now)
 
