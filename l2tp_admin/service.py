@@ -55,11 +55,21 @@ async def _run(listener: socket.socket, control: Path, roles: Roles) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, number, accepting)
     systemd.notify("READY=1")
+    feeding = asyncio.create_task(_feed_watchdog())
     await asyncio.wait([accepting])
     systemd.notify("STOPPING=1")
+    feeding.cancel()
     await server.close()
     with contextlib.suppress(asyncio.CancelledError):
         accepting.result()
+
+
+async def _feed_watchdog() -> None:
+    """Show that the loop turns, which a busy one does and one that hangs does not."""
+    interval = systemd.watchdog_interval()
+    while interval is not None:
+        systemd.notify("WATCHDOG=1")
+        await asyncio.sleep(interval)
 
 
 def _stop(number: int, accepting: asyncio.Task[None]) -> None:

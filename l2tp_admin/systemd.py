@@ -1,4 +1,4 @@
-"""The two things that systemd and a service say to each other: readiness and inherited sockets."""
+"""What systemd and a service say to each other: readiness, signs of life, inherited sockets."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ def notify(state: str) -> None:
         except OSError:
             # A manager that has gone is no reason to stop serving.
             return
+
+
+def watchdog_interval() -> float | None:
+    """Return the seconds between two ``WATCHDOG=1``, half of what systemd allows; None where it wants none."""
+    limit = os.environ.get("WATCHDOG_USEC", "")
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()) or not limit.isdecimal():
+        return None
+    return int(limit) / 2_000_000 or None
 
 
 def inherited_listener() -> socket.socket | None:
