@@ -385,9 +385,9 @@ def initiated(*sessions: SessionSettings, limits: Limits | None = None, **change
     return bench, far
 
 
-def up(**changes: Any) -> tuple[Bench, FarEnd, int]:
+def up(*, limits: Limits | None = None, **changes: Any) -> tuple[Bench, FarEnd, int]:
     """Return a bench with a session that the far end called, and the endpoint's session id."""
-    bench = Bench(tunnel(**changes))
+    bench = Bench(tunnel(**changes), limits=limits)
     far = answering(bench, secrets=[secret.value for secret in changes.get("secrets", ())])
     remote = far.connect()
     assert bench.session.state == "established"
