@@ -23,6 +23,8 @@ from l2tp_ctl.runtime.shell import Shell
 
 FAREWELL = 3.0
 """Seconds for the peers to acknowledge our StopCCN before we leave anyway."""
+CLEANUP = 15.0
+"""Seconds for the helper to remove what is left after that; it takes some milliseconds for each interface."""
 _QUIET_POLL = 0.02
 _STATUS_PAUSE = 1.0
 """Seconds between two looks at the state for the status line."""
@@ -65,13 +67,14 @@ class App:
         self._stopping.set()
 
     async def _say_farewell(self) -> None:
-        """Send StopCCN to every peer, and wait until all have acknowledged it or the time is over."""
+        """Send StopCCN to every peer, and wait until all have acknowledged it and nothing is left here, for a time."""
         self._log.write(Entry.CLEANUP_RESOURCES, {})
         self._shell.shut_down()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FAREWELL):
-                while not self._shell.quiet():  # noqa: ASYNC110  # neither the peers nor the helper tell when
-                    await asyncio.sleep(_QUIET_POLL)
+        for seconds, done in ((FAREWELL, self._shell.quiet), (CLEANUP, self._shell.pseudowires.idle)):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    while not done():  # noqa: ASYNC110  # neither the peers nor the helper tell when
+                        await asyncio.sleep(_QUIET_POLL)
 
     async def _show_status(self) -> None:
         while True:
