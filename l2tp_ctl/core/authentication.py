@@ -32,6 +32,8 @@ class Verdict(Enum):
     """The digest does not fit the octets."""
     NO_NONCE = auto()
     """The digest fits, but the peer sent no nonce where it must."""
+    EARLY = auto()
+    """An ACK that overtook the SCCRP: signed with a nonce that we do not know yet, it proves nothing."""
 
 
 class Authentication:
@@ -72,7 +74,8 @@ class Authentication:
             # A peer that gives up before it had our SCCRP does not know our nonce.
             verified = verify(data, header, avps, self._keys, peer_nonce, self._allowed())
         if verified is None:
-            return Verdict.INVALID
+            early = self.required and not self.peer_nonce and message_type == MessageType.ACK
+            return Verdict.EARLY if early else Verdict.INVALID
         if opening:
             if self.required and not peer_nonce:
                 return Verdict.NO_NONCE

@@ -145,7 +145,7 @@ class Connection:
         verdict = self.authentication.check(data, header, avps, message_type)
         if verdict is Verdict.OK:
             return
-        if self.context.complains((verdict, self.address.peer), now):
+        if verdict is not Verdict.EARLY and self.context.complains((verdict, self.address.peer), now):
             log_verdict(self.log, verdict, avps, message_type, str(self.address))
         raise ProtocolError(Drop.AUTHENTICATION, verdict.name.lower())
 
