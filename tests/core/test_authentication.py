@@ -115,6 +115,17 @@ def test_neither_ns_nor_nr_of_a_forgery_changes_anything() -> None:
     assert (bench.tunnel.ns, bench.tunnel.nr, bench.tunnel.unacknowledged) == before
 
 
+def test_an_ack_before_the_sccrp_proves_nothing_and_is_no_reason_to_warn() -> None:
+    bench = responder(initiate=True)
+    far = FarEnd(bench, secrets=[b"secret"])
+    far.await_sccrq()
+    assert bench.dropped("authentication") == 1, "its signer's nonce is unknown"
+    assert bench.logged(Entry.MESSAGE_DIGEST_INVALID) == []
+    assert bench.tunnel.unacknowledged == 1
+    far.send(far.opening(MessageType.SCCRP))
+    assert bench.tunnel.state == "established"
+
+
 def test_a_replay_into_another_control_connection_is_invalid() -> None:
     bench, far, _ = up(secrets=SECRET)
     first = far.octets(far.opening(MessageType.STOPCCN, result=Result(6)), ns=1, nr=1)
