@@ -1,9 +1,11 @@
-"""The command line's side of the admin protocol: one question, one answer, within a time."""
+"""The command line's side of the admin protocol: a question, and its answer within a time or a stream of events."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +28,38 @@ def ask(path: Path, timeout: float, command: Command, **args: str) -> dict[str, 
 
     ``timeout`` is in seconds, from connecting to the last octet of the answer.
     """
+    deadline = time.monotonic() + timeout
+    with _connected(path, timeout, command, args) as server:
+        return _result(next(_answers(server, deadline)))
+
+
+def follow(path: Path, timeout: float, command: Command, **args: str) -> Generator[dict[str, Any], None, None]:
+    """Yield the result of ``command``, and then each event, until the server ends the stream by a ``CommandError``.
+
+    ``timeout`` is in seconds, for the result alone.
+    """
+    deadline = time.monotonic() + timeout
+    with _connected(path, timeout, command, args) as server:
+        answers = _answers(server, deadline)
+        yield _result(next(answers))
+        for answer in answers:
+            event = answer.get("event")
+            yield event if isinstance(event, dict) else _result(answer)
+
+
+@contextlib.contextmanager
+def _connected(path: Path, timeout: float, command: Command, args: dict[str, str]) -> Iterator[socket.socket]:
+    """Send the request; whatever goes wrong until the end is a ``CommandError``."""
     try:
         request = encode(Request(0, command, args).body())
     except UnicodeEncodeError:
         raise CommandError(ErrorCode.BAD_ARGUMENTS, "the name is not text in this locale's encoding") from None
-    deadline = time.monotonic() + timeout
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
             server.settimeout(timeout)
             server.connect(str(path))
             server.sendall(request)
-            answer = _receive(server, deadline)
+            yield server
     except TimeoutError:
         raise CommandError(ErrorCode.UNREACHABLE, f"{path}: no answer within {timeout:g} s") from None
     except PermissionError:
@@ -45,19 +68,21 @@ def ask(path: Path, timeout: float, command: Command, **args: str) -> dict[str, 
         raise CommandError(ErrorCode.UNREACHABLE, f"{path}: {error.strerror or error}") from None
     except FramingError as error:
         raise CommandError(ErrorCode.MALFORMED, f"{path}: the answer cannot be read: {error}") from None
-    return _result(answer)
 
 
-def _receive(server: socket.socket, deadline: float) -> dict[str, Any]:
+def _answers(server: socket.socket, deadline: float) -> Iterator[dict[str, Any]]:
+    """Yield what the server sends; the first must be there by ``deadline``."""
     decoder = Decoder(MAX_ANSWER)
+    first = True
     while True:
         # A timeout of 0 would mean not to wait at all, and the error to be another one.
-        server.settimeout(max(deadline - time.monotonic(), 0.001))
+        server.settimeout(max(deadline - time.monotonic(), 0.001) if first else None)
         data = server.recv(_READ_SIZE)
         if not data:
             raise ConnectionResetError("it closed the connection without an answer")
-        if answers := decoder.feed(data):
-            return answers[0]
+        for answer in decoder.feed(data):
+            first = False
+            yield answer
 
 
 def _result(answer: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,8 @@ class Limits:
     """Requests of one user, on average; faster ones wait."""
     burst: int = 200
     """Requests of one user that may come at once."""
+    streams: int = 16
+    """Clients that follow what happens; each takes one of the control process's places for clients."""
     buffered: int = 128 * 1024 * 1024
     """Octets of answers that are not read yet, over all clients."""
     stall: float = 10.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from typing import Any
 
@@ -11,7 +12,7 @@ from l2tp_admin.log import Log
 from l2tp_admin.peer import Peer, Role, Roles, peer_of, user_name
 from l2tp_admin.upstream import Upstream
 from l2tp_ctl.admin_framing import Decoder, FramingError, HeaderLengthError, encode
-from l2tp_ctl.admin_schema import READ_ONLY, ErrorCode, Request, RequestError, failure, parse_request
+from l2tp_ctl.admin_schema import READ_ONLY, STREAMS, ErrorCode, Request, RequestError, failure, parse_request
 from l2tp_ctl.catalogue import Entry
 
 _READ_SIZE = 64 * 1024
@@ -60,6 +61,7 @@ class Server:
         self._limits = limits
         self._log = log
         self._rate = Rate(limits.requests_per_second, limits.burst, limits.clients_per_uid)
+        self._streams = 0
         self._clients: set[Client] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -114,7 +116,7 @@ class Server:
         try:
             while data := await client.reader.read(_READ_SIZE):
                 for body in decoder.feed(data):
-                    await self._send(client, await self._answer(client, body))
+                    await self._respond(client, body)
         except FramingError as error:
             if isinstance(error, HeaderLengthError):
                 self._log(Entry.INVALID_ADMIN_HEADER_LENGTH)
@@ -122,7 +124,7 @@ class Server:
                 self._log(Entry.ADMIN_CLIENT_CUT, who=str(client.peer), reason=str(error))
             await self._send(client, failure(None, ErrorCode.MALFORMED, str(error)))
 
-    async def _answer(self, client: Client, body: dict[str, Any]) -> dict[str, Any]:
+    async def _respond(self, client: Client, body: dict[str, Any]) -> None:
         client.active_at = now = asyncio.get_running_loop().time()
         await asyncio.sleep(self._rate.reserve(client.uid, now))
         if client.writer.is_closing():
@@ -130,16 +132,51 @@ class Server:
         try:
             request = parse_request(body)
         except RequestError as error:
-            return failure(error.id, error.code, str(error))
+            await self._send(client, failure(error.id, error.code, str(error)))
+            return
         role = self._roles.role_of(client.peer)
-        if role.may(request.command):
-            answer = await self._upstream.ask(request)
-        else:
+        if not role.may(request.command):
             may = "may only look" if role is Role.VIEWER else "may not use this socket"
-            answer = failure(request.id, ErrorCode.DENIED, f"user {user_name(client.uid)} {may}")
+            await self._told(
+                client, request, failure(request.id, ErrorCode.DENIED, f"user {user_name(client.uid)} {may}")
+            )
+        elif request.command in STREAMS:
+            await self._stream(client, request)
+        else:
+            await self._told(client, request, await self._upstream.ask(request))
+
+    async def _told(self, client: Client, request: Request, answer: dict[str, Any]) -> None:
+        """Send the answer to a request, which was carried out or not."""
         if request.command not in READ_ONLY:
             self._audit(client.peer, request, answer)
-        return answer
+        await self._send(client, answer)
+
+    async def _stream(self, client: Client, request: Request) -> None:
+        """Pass on the answer and the events after it until either side ends; the connection is used up then."""
+        if self._streams >= self._limits.streams:
+            await self._told(client, request, failure(request.id, ErrorCode.BUSY, "as many streams as there may be"))
+            return
+        self._streams += 1
+        forwarding = asyncio.create_task(self._forward(client, request))
+        leaving = asyncio.create_task(client.reader.read(1))
+        try:
+            await asyncio.wait((forwarding, leaving), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._streams -= 1
+            for task in (forwarding, leaving):
+                task.cancel()
+            await asyncio.gather(forwarding, leaving, return_exceptions=True)
+        if not forwarding.cancelled():
+            forwarding.result()
+        raise ConnectionAbortedError("its stream has ended")
+
+    async def _forward(self, client: Client, request: Request) -> None:
+        async with contextlib.aclosing(self._upstream.stream(request)) as bodies:
+            answer = await anext(bodies)
+            await self._told(client, request, answer)
+            while answer.get("ok") is not False:
+                answer = await anext(bodies)
+                await self._send(client, answer)
 
     def _audit(self, peer: Peer, request: Request, answer: dict[str, Any]) -> None:
         error = answer.get("error", {})

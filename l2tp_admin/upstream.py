@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,29 @@ class Upstream:
         except OSError as error:
             return failure(request.id, ErrorCode.UNREACHABLE, f"l2tp-ctl is away: {_reason(error)}")
         return {**answer, "id": request.id}
+
+    async def stream(self, request: Request) -> AsyncGenerator[dict[str, Any], None]:
+        """Yield the answer and the events that follow it, over a connection of its own, until that ends."""
+        writer = None
+        try:
+            async with asyncio.timeout(self._answer_time):
+                reader, writer = await asyncio.open_unix_connection(self._path, limit=_READ_SIZE)
+                writer.write(encode(request.body()))
+                data = await reader.read(_READ_SIZE)
+            decoder = Decoder(MAX_ANSWER)
+            while data:
+                for body in decoder.feed(data):
+                    yield body
+                data = await reader.read(_READ_SIZE)
+        except TimeoutError:
+            yield failure(request.id, ErrorCode.UNREACHABLE, f"l2tp-ctl gave no answer in {self._answer_time:g} s")
+        except (OSError, FramingError) as error:
+            yield failure(request.id, ErrorCode.UNREACHABLE, f"l2tp-ctl is away: {_reason(error)}")
+        else:
+            yield failure(request.id, ErrorCode.UNREACHABLE, "l2tp-ctl has ended the stream")
+        finally:
+            if writer is not None:
+                writer.transport.abort()
 
     async def _exchange(self, request: Request) -> dict[str, Any]:
         writer = await self._connected()

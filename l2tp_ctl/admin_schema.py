@@ -6,6 +6,7 @@ between the command line and ``l2tp-admin serve`` and between that and the contr
 Request: ``{"v": 1, "id": N, "command": "show-tunnels", "args": {...}}``
 Answer:  ``{"v": 1, "id": N, "ok": true, "result": ...}``
      or  ``{"v": 1, "id": N, "ok": false, "error": {"code": "not-found", "message": "..."}}``
+Event:   ``{"v": 1, "id": N, "event": {...}}``, any number after the answer to a command of ``STREAMS``
 """
 
 from __future__ import annotations
@@ -39,10 +40,15 @@ class Command(StrEnum):
     """``{"target": name | peer address | "all"}`` → ``{"cleared": [name, …]}``."""
     CLEAR_SESSION = "clear-session"
     """``{"target": name | interface}`` → ``{"cleared": [name, …]}``."""
+    MONITOR = "monitor"
+    """``{}`` → ``{}``, and a ``Change`` for each change of a tunnel's or session's state."""
 
 
-READ_ONLY = frozenset({Command.SHOW_TUNNELS, Command.SHOW_TUNNEL, Command.SHOW_SESSIONS})
+READ_ONLY = frozenset({Command.SHOW_TUNNELS, Command.SHOW_TUNNEL, Command.SHOW_SESSIONS, Command.MONITOR})
 """Commands that change nothing."""
+
+STREAMS = frozenset({Command.MONITOR})
+"""Commands whose answer is followed by events until one side closes the connection."""
 
 
 ARGUMENTS: Mapping[Command, Mapping[str, bool]] = {
@@ -51,6 +57,7 @@ ARGUMENTS: Mapping[Command, Mapping[str, bool]] = {
     Command.SHOW_SESSIONS: {"tunnel": False},
     Command.CLEAR_TUNNEL: {"target": True},
     Command.CLEAR_SESSION: {"target": True},
+    Command.MONITOR: {},
 }
 """Each command's arguments and whether they are required.  Every argument is a text of 1 to 255 characters."""
 
@@ -73,6 +80,8 @@ class ErrorCode(StrEnum):
     """A limit of the server is reached; the same request may be made again later."""
     UNREACHABLE = "unreachable"
     """The control process does not answer; a command that changes something may or may not have been carried out."""
+    INTERNAL = "internal"
+    """The control process has a defect; its log says where."""
 
 
 class Error(TypedDict):
@@ -135,6 +144,26 @@ class Tunnel(TypedDict):
     last_error: str
 
 
+class Change(TypedDict):
+    """One event of ``monitor``."""
+
+    time: float
+    """Seconds since 1970."""
+    tunnel: str
+    session: str
+    """Empty where the tunnel itself changed."""
+    state: str
+    reason: str
+    """Why it went down, empty where it did not."""
+
+
+class Lost(TypedDict):
+    """An event of any stream: the receiver was too slow for what came before."""
+
+    lost: int
+    """Events that are missing here."""
+
+
 class Request(NamedTuple):
     """A request that keeps to the contract."""
 
@@ -192,6 +221,11 @@ def _argument_problem(command: Command, args: object) -> str:
 def success(request_id: int, result: Mapping[str, Any]) -> dict[str, Any]:
     """Return the body of the answer to a command that was carried out."""
     return {"v": VERSION, "id": request_id, "ok": True, "result": result}
+
+
+def event(request_id: int, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body of one event of the stream that ``request_id`` asked for."""
+    return {"v": VERSION, "id": request_id, "event": told}
 
 
 def failure(request_id: int | None, code: ErrorCode, message: str) -> dict[str, Any]:

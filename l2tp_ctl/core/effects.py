@@ -78,6 +78,8 @@ class StateChange:
     session: str
     """Empty when the tunnel itself changed."""
     state: str
+    reason: str = ""
+    """Why it is idle now, as far as that is known; empty in every other state."""
 
 
 Effect: TypeAlias = Send | SetPwe | DeletePwe | Log | StateChange

@@ -9,6 +9,7 @@ from typing import Any
 from l2tp_ctl.admin_schema import Command, ErrorCode, Request, Session
 from l2tp_ctl.core.views import SessionView, TunnelView
 from l2tp_ctl.runtime.admin_views import session_answer, tunnel_answer
+from l2tp_ctl.runtime.feeds import Stream
 from l2tp_ctl.runtime.shell import Shell
 from l2tp_kernel.schema import Counters
 
@@ -31,7 +32,7 @@ class Commands:
         self._shell = shell
         self._counters = counters
 
-    async def __call__(self, request: Request) -> Mapping[str, Any]:
+    async def __call__(self, request: Request) -> Mapping[str, Any] | Stream:
         """Carry out one command and return its result; raises CommandError."""
         args = request.args
         match request.command:
@@ -48,6 +49,8 @@ class Commands:
                 return _cleared("tunnel or peer address", args["target"], self._shell.clear_tunnel)
             case Command.CLEAR_SESSION:
                 return _cleared("session or interface", args["target"], self._shell.clear_session)
+            case Command.MONITOR:
+                return Stream({}, self._shell.changes.follow())
 
     def _tunnel(self, name: str) -> TunnelView:
         for view in self._shell.tunnels():

@@ -1,32 +1,37 @@
-"""The admin socket: length-prefixed commands in, answers out, each client served by a task of its own.
+"""The admin socket: length-prefixed commands in, answers out, each request served by a task of its own.
 
-A client that does not read is cut after a while; it never holds up another client or the protocol.
+Requests of one client are carried out at the same time, so that a slow one holds up no other.  A client that does not
+read is cut after a while; it never holds up another client or the protocol.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from l2tp_ctl.admin_framing import Decoder, FramingError, HeaderLengthError, encode
-from l2tp_ctl.admin_schema import MAX_REQUEST, ErrorCode, Request, RequestError, failure, parse_request, success
+from l2tp_ctl.admin_schema import MAX_REQUEST, ErrorCode, Request, RequestError, event, failure, parse_request, success
 from l2tp_ctl.catalogue import Entry
 from l2tp_ctl.runtime.admin_commands import CommandError
+from l2tp_ctl.runtime.feeds import Stream
 from l2tp_ctl.runtime.log_sink import LogSink
 
 MAX_CLIENTS = 32
-"""Clients at one time; l2tp-admin needs one.  One more is closed at once."""
+"""Clients at one time; l2tp-admin needs one, and one for each stream.  One more is closed at once."""
+MAX_REQUESTS = 64
+"""Requests of one client under way; more are read when one is done."""
 STALL = 10.0
 """Seconds for a client to take an answer."""
 _READ_SIZE = 65536
 _ACCEPT_PAUSE = 1.0
 """Seconds before accepting again where the system was out of descriptors or memory."""
 
-Handler = Callable[[Request], Awaitable[Mapping[str, Any]]]
+Handler = Callable[[Request], Awaitable[Mapping[str, Any] | Stream]]
 """Carries out a command and returns its result; raises CommandError."""
 
 
@@ -94,40 +99,109 @@ class AdminServer:
                 task.cancel()
             await asyncio.gather(*self._clients, return_exceptions=True)
 
-    async def _serve(self, client: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        decoder = Decoder(MAX_REQUEST)
-        with client:
+    async def _serve(self, sock: socket.socket) -> None:
+        client = _Client(sock)
+        with sock:
             try:
-                while data := await loop.sock_recv(client, _READ_SIZE):
-                    for body in decoder.feed(data):
-                        if not await self._answer(client, body):
-                            return
-            except OSError as error:
-                self._log.write(Entry.FAILED_TO_RECV, {"error": str(error.strerror)})
-            except HeaderLengthError:
-                self._log.write(Entry.INVALID_ADMIN_HEADER_LENGTH, {})
-            except FramingError as error:
-                await self._send(client, failure(None, ErrorCode.MALFORMED, str(error)))
+                async with asyncio.TaskGroup() as answering:
+                    await self._read(client, answering)
+                    client.end_streams()
+            except* _GoneError:
+                pass
 
-    async def _answer(self, client: socket.socket, body: Mapping[str, Any]) -> bool:
-        """Carry out one request; False once the client takes no answer."""
+    async def _read(self, client: _Client, answering: asyncio.TaskGroup) -> None:
+        """Take requests until the client sends no more, and have each answered by a task of its own."""
+        decoder = Decoder(MAX_REQUEST)
+        try:
+            while data := await asyncio.get_running_loop().sock_recv(client.socket, _READ_SIZE):
+                for body in decoder.feed(data):
+                    await client.slots.acquire()
+                    answering.create_task(self._answer(client, body))
+        except OSError as error:
+            self._log.write(Entry.FAILED_TO_RECV, {"error": str(error.strerror)})
+            raise _GoneError from None
+        except HeaderLengthError:
+            self._log.write(Entry.INVALID_ADMIN_HEADER_LENGTH, {})
+        except FramingError as error:
+            await self._send(client, failure(None, ErrorCode.MALFORMED, str(error)))
+
+    async def _answer(self, client: _Client, body: Mapping[str, Any]) -> None:
+        """Carry out one request and send what there is to say."""
         try:
             request = parse_request(body)
         except RequestError as error:
-            return await self._send(client, failure(error.id, error.code, str(error)))
-        try:
-            answer = success(request.id, await self._handler(request))
-        except CommandError as error:
-            answer = failure(request.id, error.code, str(error))
-        return await self._send(client, answer)
+            await self._send(client, failure(error.id, error.code, str(error)))
+        else:
+            await self._carry_out(client, request)
+        finally:
+            client.slots.release()
 
-    async def _send(self, client: socket.socket, body: Mapping[str, Any]) -> bool:
+    async def _carry_out(self, client: _Client, request: Request) -> None:
         try:
-            async with asyncio.timeout(STALL):
-                await asyncio.get_running_loop().sock_sendall(client, encode(body))
-        except OSError as error:  # TimeoutError is one
-            reason = error.strerror or f"not read for {STALL:g} s"
-            self._log.write(Entry.FAILED_TO_SEND_INFORMATION, {"error": reason})
-            return False
-        return True
+            result = await self._handler(request)
+        except CommandError as error:
+            await self._send(client, failure(request.id, error.code, str(error)))
+        except Exception as error:  # noqa: BLE001  # a defect: it is reported, and the other requests go on
+            asyncio.get_running_loop().call_exception_handler({"message": request.command.value, "exception": error})
+            await self._send(client, failure(request.id, ErrorCode.INTERNAL, "internal error, see the log of l2tp-ctl"))
+        else:
+            if isinstance(result, Stream):
+                await self._stream(client, request, result)
+            else:
+                await self._send(client, success(request.id, result))
+
+    async def _stream(self, client: _Client, request: Request, stream: Stream) -> None:
+        with contextlib.closing(stream.events), client.streaming():
+            await self._send(client, success(request.id, stream.result))
+            async for told in stream.events:
+                await self._send(client, event(request.id, told))
+
+    async def _send(self, client: _Client, body: Mapping[str, Any]) -> None:
+        """Send one frame; raises _GoneError where the client does not take it."""
+        async with client.sending:
+            if client.gone:
+                raise _GoneError
+            try:
+                async with asyncio.timeout(STALL):
+                    await asyncio.get_running_loop().sock_sendall(client.socket, encode(body))
+            except OSError as error:  # TimeoutError is one
+                reason = error.strerror or f"not read for {STALL:g} s"
+                self._log.write(Entry.FAILED_TO_SEND_INFORMATION, {"error": reason})
+                client.gone = True
+                raise _GoneError from None
+
+
+class _GoneError(Exception):
+    """The client is gone, and that is in the log."""
+
+
+class _Client:
+    """One connection: how much of it is in use."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+        self.sending = asyncio.Lock()
+        self.slots = asyncio.Semaphore(MAX_REQUESTS)
+        self.gone = False
+        """Whether it did not take an answer."""
+        self._streams: set[asyncio.Task[Any]] = set()
+        self._ended = False
+
+    @contextlib.contextmanager
+    def streaming(self) -> Iterator[None]:
+        """Let the current task go on for as long as the client is there."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # only tasks answer
+        self._streams.add(task)
+        if self._ended:
+            task.cancel()
+        try:
+            yield
+        finally:
+            self._streams.discard(task)
+
+    def end_streams(self) -> None:
+        """End what would go on for ever."""
+        self._ended = True
+        for task in self._streams:
+            task.cancel()

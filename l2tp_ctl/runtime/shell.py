@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from l2tp_ctl.admin_schema import Change
 from l2tp_ctl.catalogue import Entry
 from l2tp_ctl.core.effects import DeletePwe, Log, Send, SetPwe, StateChange
 from l2tp_ctl.core.endpoint import Endpoint
@@ -17,6 +19,7 @@ from l2tp_ctl.core.settings import Address
 from l2tp_ctl.core.views import TunnelView
 from l2tp_ctl.runtime.config_file import Configuration
 from l2tp_ctl.runtime.control_socket import ControlSocket, ControlSockets
+from l2tp_ctl.runtime.feeds import Feed
 from l2tp_ctl.runtime.helper_client import HelperError
 from l2tp_ctl.runtime.log_sink import LogSink
 from l2tp_ctl.runtime.pseudowires import Pseudowires
@@ -31,6 +34,8 @@ class Shell:
 
     def __init__(self, configuration: Configuration, log: LogSink, changed: Callable[[], None]) -> None:
         self.log = log
+        self.changes = Feed()
+        """A Change of the admin contract for every change of a tunnel's or session's state."""
         self.sockets = ControlSockets()
         self.pseudowires = Pseudowires(
             configuration.plane, handle_of=self._handle_of, answer=self._answer, failed=self.helper_failed
@@ -143,7 +148,19 @@ class Shell:
                     self.log.write(entry, fields, tunnel, session)
                 case StateChange():
                     self._changed()
+                    self._publish(effect)
         self._arm()
+
+    def _publish(self, change: StateChange) -> None:
+        if self.changes.followed:
+            told = Change(
+                time=time.time(),
+                tunnel=change.tunnel,
+                session=change.session,
+                state=change.state,
+                reason=change.reason,
+            )
+            self.changes.publish({**told})
 
     def _send(self, address: Address, data: bytes) -> None:
         """Send one message.  A failure counts as a loss on the way: the reliable channel makes up for it."""

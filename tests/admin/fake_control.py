@@ -2,7 +2,7 @@
 
 It speaks the real protocol on a real socket and prints each request that reaches it.  Some names behave:
 ``late-N`` is answered after N milliseconds, ``silent`` never, ``huge`` with 512 KiB,
-``many`` with 5,000 sessions, ``die`` ends the process.
+``many`` with 5,000 sessions, ``die`` ends the process.  ``monitor`` is answered with three changes of state.
 """
 
 from __future__ import annotations
@@ -15,7 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from l2tp_ctl.admin_framing import Decoder, encode
-from l2tp_ctl.admin_schema import MAX_REQUEST, Command, ErrorCode, Request, failure, parse_request, success
+from l2tp_ctl.admin_schema import (
+    MAX_REQUEST,
+    STREAMS,
+    Command,
+    ErrorCode,
+    Request,
+    event,
+    failure,
+    parse_request,
+    success,
+)
 
 HUGE = 512 * 1024
 COUNTERS = {"tx_frames": 7, "tx_octets": 700, "rx_frames": 123456, "rx_octets": 9, "rx_cookie": 3}
@@ -85,6 +95,14 @@ SESSIONS = [
 ]
 
 
+CHANGES = [
+    {"time": 1764000000.0 + second, "tunnel": name, "session": "", "state": state, "reason": reason}
+    for second, (name, state, reason) in enumerate(
+        [("tokyo", "wait-ctl-reply", ""), ("tokyo", "established", ""), ("東京本社", "idle", "peer: \x07 認証失敗")]
+    )
+]
+
+
 async def answer(request: Request) -> dict[str, Any] | None:
     """Return the answer to one request; None for none."""
     name = next(iter(request.args.values()), "")
@@ -104,6 +122,8 @@ async def answer(request: Request) -> dict[str, Any] | None:
 
 def _look_up(request: Request, name: str) -> dict[str, Any]:
     result: dict[str, Any]
+    if request.command is Command.MONITOR:
+        return success(request.id, {})
     tunnels = [one for one in TUNNELS if name in (one["name"], one["peer_address"], "all")]
     sessions = [one for one in SESSIONS if name in (one["name"], one["interface"])]
     if request.command is Command.SHOW_TUNNELS:
@@ -129,6 +149,9 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         body = await answer(request)
         if body is not None:
             writer.write(encode(body))
+        if request.command in STREAMS:
+            for change in CHANGES:
+                writer.write(encode(event(request.id, change)))
 
     async with asyncio.TaskGroup() as responding:
         while data := await reader.read(65536):

@@ -16,6 +16,7 @@ from l2tp_ctl.admin_schema import (
     MAX_ARGUMENT,
     MAX_REQUEST,
     READ_ONLY,
+    Change,
     Command,
     ErrorCode,
     Session,
@@ -66,7 +67,7 @@ def test_every_error_code_is_there() -> None:
     assert {names(row[0])[0] for row in rows("Answers")} == set(ErrorCode)
 
 
-@pytest.mark.parametrize(("heading", "shape"), [("Tunnel", Tunnel), ("Session", Session)])
+@pytest.mark.parametrize(("heading", "shape"), [("Tunnel", Tunnel), ("Session", Session), ("Change", Change)])
 def test_every_member_is_there(heading: str, shape: type) -> None:
     assert {name for row in rows(heading) for name in names(row[0])} == set(shape.__annotations__)
 
@@ -80,6 +81,7 @@ def test_every_limit_is_the_one_that_holds() -> None:
         f"{limits.request:,} octets",
         f"{limits.requests_per_second:g} per second, {limits.burst} at once",
         "1",
+        f"{limits.streams}",
         f"{limits.stall:g} s",
         f"{limits.buffered // 2**20} MiB",
         f"{limits.answer_time:g} s",

@@ -11,7 +11,7 @@ import pytest
 
 from l2tp_admin import client
 from l2tp_admin.peer import Peer, Role, Roles, user_name
-from l2tp_ctl.admin_schema import READ_ONLY, Command, ErrorCode
+from l2tp_ctl.admin_schema import ARGUMENTS, READ_ONLY, Command, ErrorCode
 from tests.admin.daemons import Daemons, ask, connect, exchange, lines, request, running
 from tests.support.netns import Process
 
@@ -91,8 +91,7 @@ def test_a_stranger_may_do_nothing(served: Running) -> None:
 
     def knock() -> None:
         for command in Command:
-            args = {} if command in {Command.SHOW_TUNNELS, Command.SHOW_SESSIONS} else {"target": "tokyo"}
-            args = {"name": "tokyo"} if command is Command.SHOW_TUNNEL else args
+            args = {name: "tokyo" for name, required in ARGUMENTS[command].items() if required}
             error = ask(daemons.admin, command, **args)["error"]
             assert error == {"code": "denied", "message": "user ? may not use this socket"}
 

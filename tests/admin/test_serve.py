@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from l2tp_admin.limits import Limits
 from tests.admin.daemons import (
     Daemons,
     ask,
@@ -28,7 +29,7 @@ from tests.admin.daemons import (
     request,
     running,
 )
-from tests.admin.fake_control import SESSIONS, TUNNELS
+from tests.admin.fake_control import CHANGES, SESSIONS, TUNNELS
 from tests.support.netns import Process, poll
 
 Running = tuple[Daemons, Process, Process]
@@ -195,6 +196,38 @@ def test_as_many_clients_as_like_to_connect_and_a_new_one_is_served(served: Runn
         assert closed(idle[0])
         assert exchange(idle[-1], request(1, "show-tunnels"))["ok"]
     assert lines(admin.text(), "<4>admin client uid", f"pid {os.getpid()} cut: a new client needs its place")
+
+
+def test_a_stream_goes_through_until_the_client_leaves(served: Running) -> None:
+    daemons, admin, _ = served
+    before = descriptors(admin)
+    with connect(daemons.admin) as client:
+        assert exchange(client, request(6, "monitor")) == {"v": 1, "id": 6, "ok": True, "result": {}}
+        assert [receive(client) for _ in CHANGES] == [{"v": 1, "id": 6, "event": change} for change in CHANGES]
+        assert answers_at_once(daemons) < 0.5
+    poll(lambda: descriptors(admin) <= before, "the connection to the control process closed")
+
+
+def test_there_is_a_limit_on_streams(served: Running) -> None:
+    daemons, admin, _ = served
+    before = descriptors(admin)
+    with contextlib.ExitStack() as stack:
+        limit = Limits().streams
+        clients = [stack.enter_context(connect(daemons.admin)) for _ in range(limit + 1)]
+        answers = [exchange(client, request(1, "monitor")) for client in clients]
+        assert [answer["ok"] for answer in answers] == [True] * limit + [False]
+        assert answers[-1]["error"]["code"] == "busy"
+    poll(lambda: descriptors(admin) <= before, "the connections to the control process closed")
+
+
+def test_a_stream_ends_with_an_error_when_the_control_process_goes() -> None:
+    with running() as (daemons, _, control), connect(daemons.admin) as client:
+        assert exchange(client, request(6, "monitor"))["ok"]
+        for _ in CHANGES:
+            receive(client)
+        control.stop()
+        assert receive(client)["error"]["code"] == "unreachable"
+        assert closed(client)
 
 
 def test_requests_beyond_the_rate_wait_and_none_is_lost(served: Running) -> None:

@@ -20,6 +20,7 @@ from l2tp_ctl.catalogue import Level
 from l2tp_ctl.runtime import admin_server
 from l2tp_ctl.runtime.admin_commands import CommandError
 from l2tp_ctl.runtime.admin_server import AdminServer, listen
+from l2tp_ctl.runtime.feeds import QUEUE, Feed, Stream
 from l2tp_ctl.runtime.log_sink import LogSink
 
 if TYPE_CHECKING:
@@ -32,12 +33,20 @@ LARGE = "x" * (4 * 1024 * 1024)
 """More than a UNIX socket holds."""
 
 
-async def commands(request: Request) -> Mapping[str, Any]:
+FEED = Feed()
+
+
+async def commands(request: Request) -> Mapping[str, Any] | Stream:
     match request.command:
         case Command.SHOW_TUNNEL:
             return {"large": LARGE}
         case Command.SHOW_TUNNELS:
             return {"tunnels": []}
+        case Command.SHOW_SESSIONS:
+            await asyncio.sleep(float(request.args["tunnel"]))
+            return {"sessions": []}
+        case Command.MONITOR:
+            return Stream({}, FEED.follow())
         case _:
             raise CommandError(ErrorCode.NOT_FOUND, "there is none")
 
@@ -122,6 +131,49 @@ def test_commands_are_answered_in_order(serve: Serve) -> None:
             assert large["result"]["large"] == LARGE
 
     assert serve(scenario).log.getvalue() == ""
+
+
+def test_a_slow_request_holds_up_no_other_of_the_same_client(serve: Serve) -> None:
+    async def scenario(server: Server) -> None:
+        async with server.client() as client:
+            await client.send(encode({"v": 1, "id": 1, "command": "show-sessions", "args": {"tunnel": "0.5"}}))
+            started = asyncio.get_running_loop().time()
+            for _ in range(admin_server.MAX_REQUESTS):  # all but one of its slots, one after the other
+                assert (await client.ask() or {})["id"] == 7
+            assert asyncio.get_running_loop().time() - started < 0.5
+            assert (await client.answer() or {})["id"] == 1
+
+    serve(scenario)
+
+
+def test_a_stream_follows_and_other_requests_go_on(serve: Serve) -> None:
+    async def scenario(server: Server) -> None:
+        async with server.client() as client:
+            assert await client.ask("monitor") == {"v": 1, "id": 7, "ok": True, "result": {}}
+            for number in range(3):
+                FEED.publish({"number": number})
+                assert await client.answer() == {"v": 1, "id": 7, "event": {"number": number}}
+            assert (await client.ask() or {})["ok"]
+            assert FEED.followed
+        async with asyncio.timeout(5):
+            while FEED.followed:  # noqa: ASYNC110  # nobody tells
+                await asyncio.sleep(0.01)
+
+    assert serve(scenario).log.getvalue() == ""
+
+
+def test_a_slow_follower_is_told_how_much_it_missed() -> None:
+    async def scenario() -> None:
+        feed = Feed()
+        listener = feed.follow(lambda event: event["number"] >= 0)
+        for number in range(-5, QUEUE + 3):
+            feed.publish({"number": number})
+        assert await anext(listener) == {"lost": 3}
+        assert [(await anext(listener))["number"] for _ in range(QUEUE)] == list(range(3, QUEUE + 3))
+        listener.close()
+        assert not feed.followed
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(

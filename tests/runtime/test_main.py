@@ -329,7 +329,8 @@ def test_what_breaks_in_one_event_is_told_and_the_next_one_served(
     async def run() -> None:
         app = App(load(control.config), LogSink(log, Level.INFO), listen(control.admin))
         running = asyncio.create_task(app.run())
-        assert await asyncio.to_thread(control.ask, "clear-tunnel", target="all") is None
+        refused = await asyncio.to_thread(control.ask, "clear-tunnel", target="all") or {}
+        assert refused["error"] == {"code": "internal", "message": "internal error, see the log of l2tp-ctl"}
         assert (await asyncio.to_thread(control.ask, "show-tunnels") or {})["ok"]
         os.kill(os.getpid(), signal.SIGTERM)
         await running
