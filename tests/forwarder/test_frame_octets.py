@@ -193,6 +193,13 @@ def test_the_window_of_new_numbers(numbers: list[int], expected: list[int]) -> N
     assert end.rx_sequence == len(numbers) - len(expected)
 
 
+def test_a_frame_without_the_number_that_is_required_is_dropped() -> None:
+    end = sequenced()
+    assert unwrap(end, Flavour.RAW6, bytes.fromhex("01020304 00000005") + ARP) is None
+    assert drops(end) == {"rx_sequence": 1}
+    assert accepted(end, 0) == [0]
+
+
 def test_a_peer_that_counts_anew_is_followed_and_stray_old_frames_are_not() -> None:
     end = sequenced()
     assert accepted(end, 1000, 0, 1, 2, 3) == [1000]
