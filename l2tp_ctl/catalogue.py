@@ -136,6 +136,7 @@ class Entry(Enum):
 
     ADMIN_CLIENT_CUT = WARN, "admin client {who} cut: {reason}"
     AUTHENTICATION_MISSING = WARN, "[{tunnel_id}] no valid authentication in {msg_type} from {address}, dropped"
+    DIGEST_TYPE_REFUSED = WARN, "[{tunnel_id}] digest type {n} in {msg_type} is not allowed here, dropped"
     PEER_UNKNOWN = WARN, "{msg_type} from {address}: no tunnel is configured for this peer, dropped"
     PEER_LIMIT = WARN, "{msg_type} from {address}: the template has as many peers as it may, dropped"
     PEER_STOPPED = WARN, "[{tunnel_id}] peer sent {msg_type}: {reason}"

@@ -54,11 +54,13 @@ def split_avps(data: bytes, header: Header, limit: int) -> tuple[RawAvp, ...]:
         if len(avps) == limit:
             raise ProtocolError(Drop.AVP_COUNT, f"more than {limit}")
         if header.length - offset < AVP_HEADER_LENGTH:
-            raise ProtocolError(Drop.AVP_LENGTH, f"{header.length - offset} octets left at {offset}")
+            left = header.length - offset
+            raise ProtocolError(Drop.AVP_LENGTH, f"{left} octets left at {offset}", size=left)
         word, vendor, number = _LAYOUT.unpack_from(data, offset)
         end = offset + (word & _LENGTH_MASK)
         if not offset + AVP_HEADER_LENGTH <= end <= header.length:
-            raise ProtocolError(Drop.AVP_LENGTH, f"length {word & _LENGTH_MASK} at {offset}")
+            length = word & _LENGTH_MASK
+            raise ProtocolError(Drop.AVP_LENGTH, f"length {length} at {offset}", size=length)
         value = data[offset + AVP_HEADER_LENGTH : end]
         reserved = word >> _RESERVED_SHIFT & _RESERVED_MASK
         avps.append(RawAvp(bool(word & _M), bool(word & _H), reserved, vendor, number, value, offset))

@@ -6,6 +6,7 @@ retransmissions are still acknowledged and ours still sent (RFC 3931, section 3.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -15,11 +16,13 @@ from l2tp_ctl.core.authentication import Authentication, Verdict
 from l2tp_ctl.core.avp import RawAvp
 from l2tp_ctl.core.channel import Channel
 from l2tp_ctl.core.context import Context
+from l2tp_ctl.core.digest import nonce
 from l2tp_ctl.core.effects import Send
 from l2tp_ctl.core.errors import Drop, ProtocolError
 from l2tp_ctl.core.header import Header
+from l2tp_ctl.core.inspection import complaints
 from l2tp_ctl.core.message import Message, MessageType
-from l2tp_ctl.core.settings import Address, TunnelSettings
+from l2tp_ctl.core.settings import Address, DigestPolicy, TunnelSettings
 from l2tp_ctl.core.timers import Timer
 
 _RANDOM_VECTOR_LENGTH = 16
@@ -119,7 +122,7 @@ class Connection:
         if not avps:
             self._acknowledged(header, now)
             return
-        message = codec.interpret(avps, self.hide_keys)
+        message = self.interpret(avps)
         if message.type is MessageType.ACK:
             self.log(Entry.RECEIVE_EXPLICIT_ACK)
             self._acknowledged(header, now)
@@ -132,6 +135,7 @@ class Connection:
         if drop is not None:
             raise ProtocolError(drop, f"Ns {header.ns}, expected {self.channel.nr}")
         for ordered in ready:
+            self.inspect(ordered, now)
             self.dialect = dialects.after(self.dialect, self.settings.compatibility, ordered)
             if not self.peer_id and ordered.assigned_connection_id:
                 # The first answer; it may come from another port, and tells which of our addresses the peer reached.
@@ -140,13 +144,25 @@ class Connection:
             if self.receiver is not None:
                 self.receiver(ordered, now)
 
+    def interpret(self, avps: Sequence[RawAvp]) -> Message:
+        """Return what a message's AVPs say; raises ProtocolError where it is dropped for them."""
+        if self.settings.discard_reserved and any(avp.reserved for avp in avps):
+            raise ProtocolError(Drop.RESERVED, message_name(peek_type(avps)))
+        return codec.interpret(avps, self.hide_keys)
+
+    def inspect(self, message: Message, now: float) -> None:
+        """Log what is wrong with a message's AVPs, each thing once a minute."""
+        for entry, fields in complaints(message):
+            if self.context.complains((entry, message.type, self.address.peer, *fields.values()), now):
+                self.log(entry, **fields)
+
     def authenticate(self, data: bytes, header: Header, avps: Sequence[RawAvp], message_type: int, now: float) -> None:
         """Raise ProtocolError unless the message may be believed; log why."""
         verdict = self.authentication.check(data, header, avps, message_type)
         if verdict is Verdict.OK:
             return
         if verdict is not Verdict.EARLY and self.context.complains((verdict, self.address.peer), now):
-            log_verdict(self.log, verdict, avps, message_type, str(self.address))
+            self._log_verdict(verdict, avps, message_type)
         raise ProtocolError(Drop.AUTHENTICATION, verdict.name.lower())
 
     def flush(self, now: float) -> None:
@@ -156,7 +172,12 @@ class Connection:
         for outgoing in self.channel.transmit(now):
             message = outgoing.message
             self.log(Entry.SEND_CONTROL_PACKET, n=outgoing.sends, msg_type=message_name(message.type))
-            self._send(message, outgoing.ns)
+            try:
+                self._send(message, outgoing.ns)
+            except (ValueError, struct.error):
+                self.log(Entry.FAILED_TO_NEW_PACKET, msg_type=message_name(message.type))
+                self._fail(now)
+                return
         if self.channel.ack_due:
             self._acknowledge()
         self._arm()
@@ -198,6 +219,7 @@ class Connection:
         self.context.touch(self)
 
     def _send(self, message: Message, ns: int) -> None:
+        """Send one message; raises ValueError or ``struct.error`` where it cannot be made."""
         hide_key = None
         if self.settings.hidden and self.hide_keys and message.type not in _NOTHING_TO_HIDE:
             hide_key = self.hide_keys[0]
@@ -212,6 +234,8 @@ class Connection:
             signers=self.authentication.signers(message.type),
             hide_key=hide_key,
         )
+        if len(data) > self.context.limits.message:
+            raise ValueError(f"a message of {len(data)} octets")
         self.channel.ack_due = False
         self.context.effects.append(Send(self.address, data))
 
@@ -244,18 +268,16 @@ class Connection:
         if failure is not None:
             failure(now)
 
-
-def log_verdict(
-    log: Callable[..., None], verdict: Verdict, avps: Sequence[RawAvp], message_type: int, address: str
-) -> None:
-    """Log why a message is not believed."""
-    name = message_name(message_type)
-    match verdict:
-        case Verdict.INVALID:
-            log(Entry.MESSAGE_DIGEST_INVALID, msg_type=name)
-        case Verdict.UNSUPPORTED:
-            log(Entry.ONLY_HMAC_MD5, func="authenticate", n=avps[1].value[0], msg_type=name)
-        case Verdict.NO_NONCE if message_type == MessageType.SCCRP:
-            log(Entry.NONCE_NOT_FOUND)
-        case _:
-            log(Entry.AUTHENTICATION_MISSING, msg_type=name, address=address)
+    def _log_verdict(self, verdict: Verdict, avps: Sequence[RawAvp], message_type: int) -> None:
+        """Log why a message is not believed."""
+        name = message_name(message_type)
+        if verdict is Verdict.INVALID:
+            self.log(Entry.MESSAGE_DIGEST_INVALID, msg_type=name)
+        elif verdict is Verdict.UNSUPPORTED:
+            only_md5 = self.settings.digest is DigestPolicy.MD5
+            entry = Entry.ONLY_HMAC_MD5 if only_md5 else Entry.DIGEST_TYPE_REFUSED
+            self.log(entry, func="authenticate", n=avps[1].value[0], msg_type=name)
+        elif message_type == MessageType.SCCRP and nonce(avps) is None:
+            self.log(Entry.NONCE_NOT_FOUND)
+        else:
+            self.log(Entry.AUTHENTICATION_MISSING, msg_type=name, address=str(self.address))

@@ -35,6 +35,15 @@ _HEADER_LOG = {
 }
 """Header faults with a line of their own."""
 
+_MESSAGE_LOG = {
+    Drop.LENGTH: Entry.WRONG_SIZE,
+    Drop.AVP_LENGTH: Entry.WRONG_SIZE,
+    Drop.FIRST_AVP: Entry.FIRST_AVP_IS_NOT_MESSAGE_TYPE,
+    Drop.MESSAGE_TYPE: Entry.AVP_HANDLER_FAILED,
+    Drop.RESERVED: Entry.RESERVED_BIT_IS_SET,
+}
+"""Faults of a whole message with a line of their own."""
+
 _QUIET = frozenset({Drop.DUPLICATE, Drop.WINDOW, Drop.ACKNOWLEDGEMENT, Drop.AUTHENTICATION})
 """Drops of everyday life, or logged where they were found."""
 
@@ -75,7 +84,7 @@ class Endpoint:
         try:
             self._receive(data, address, now)
         except ProtocolError as error:
-            self._dropped(error, address, now)
+            self._dropped(error, data, address, now)
         self._context.flush(now)
 
     def handle_timer(self, now: float) -> None:
@@ -127,10 +136,6 @@ class Endpoint:
         for peer in self._peers:
             settings = peer.settings
             if target in ("all", settings.name, settings.address.peer):
-                if target == settings.address.peer:
-                    self._context.log(
-                        Entry.CLEANUP_TUNNEL, tunnel=settings.name, tunnel_id=0, func="clear", IPaddress=target
-                    )
                 peer.clear(now)
                 cleared.append(settings.name)
         if not cleared:
@@ -231,6 +236,7 @@ class Endpoint:
         elif message_type == MessageType.STOPCCN:
             peer.receive_stop(message, header, avps, address, now)
         else:
+            interpret(avps)  # tells where it has no Message Type at all
             raise ProtocolError(Drop.CONNECTION_ID, f"{message_name(message_type)} to Control Connection ID 0")
 
     def _peer_by_template(self, avps: tuple[RawAvp, ...], address: Address, now: float) -> Peer | None:
@@ -242,6 +248,7 @@ class Endpoint:
         except ProtocolError:
             if self._context.complains((Drop.HALF_OPEN, address.peer), now):
                 self._context.log(Entry.PEER_LIMIT, msg_type=MessageType.SCCRQ.text, address=str(address))
+                self._context.log(Entry.FAILED_TO_CREATE_TUNNEL, address=str(address))
             raise
         self._peers.append(peer)
         self._by_address[address.encapsulation, address.peer] = peer
@@ -260,12 +267,28 @@ class Endpoint:
             if self._by_address[key] is peer:  # and not a configured tunnel that has taken its place since
                 del self._by_address[key]
 
-    def _dropped(self, error: ProtocolError, address: Address, now: float) -> None:
+    def _dropped(self, error: ProtocolError, data: bytes, address: Address, now: float) -> None:
         self.counters[f"dropped-{error.drop.value}"] += 1
         if error.drop in _HEADER_LOG:
             self._context.log(_HEADER_LOG[error.drop], func="receive")
-        elif error.drop not in _QUIET and self._context.complains((error.drop, address.peer), now):
+        elif error.drop in _QUIET or not self._context.complains((error.drop, address.peer), now):
+            return
+        elif error.drop in _MESSAGE_LOG:
+            self._log_message(error, int.from_bytes(data[4:8], "big"), address)
+        else:
             self._context.log(Entry.DATAGRAM_MALFORMED, address=str(address), problem=str(error))
+
+    def _log_message(self, error: ProtocolError, connection_id: int, address: Address) -> None:
+        """Log a message that is dropped as a whole, under the tunnel that it says it is for."""
+        peer = self._by_address.get((address.encapsulation, address.peer))
+        self._context.log(
+            _MESSAGE_LOG[error.drop],
+            tunnel=peer.settings.name if peer else "",
+            tunnel_id=connection_id,
+            func="receive",
+            len=error.size,
+            address=str(address),
+        )
 
     def _on_interface(self, interface: str) -> list[Session]:
         return [one for one in self._context.sessions.values() if one.settings.interface == interface]

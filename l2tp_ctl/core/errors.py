@@ -28,6 +28,8 @@ class Drop(Enum):
     """The first AVP is not the Message Type."""
     MESSAGE_TYPE = "message-type"
     """The Message Type AVP itself cannot be read."""
+    RESERVED = "reserved"
+    """An AVP has a reserved bit set, where the configuration says to discard such messages."""
     AUTHENTICATION = "authentication"
     """Digest or nonce missing or wrong."""
     CONNECTION_ID = "connection-id"
@@ -49,10 +51,12 @@ class Drop(Enum):
 class ProtocolError(Exception):
     """Octets that do not make a usable control message.
 
-    The one exception that decoding raises.  ``detail`` is text for people and never holds secret octets.
+    The one exception that decoding raises.  ``detail`` is text for people and never holds secret octets; ``size`` is
+    the length in octets that does not fit, where that is what is wrong.
     """
 
-    def __init__(self, drop: Drop, detail: str = "") -> None:
+    def __init__(self, drop: Drop, detail: str = "", *, size: int = 0) -> None:
         super().__init__(f"{drop.value}: {detail}" if detail else drop.value)
         self.drop = drop
         self.detail = detail
+        self.size = size

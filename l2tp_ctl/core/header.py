@@ -57,7 +57,7 @@ def parse_header(data: bytes) -> Header:
     if not flags & _S:
         raise ProtocolError(Drop.NO_SEQUENCE)
     if not HEADER_LENGTH <= length <= len(data):
-        raise ProtocolError(Drop.LENGTH, f"Length {length} in a datagram of {len(data)} octets")
+        raise ProtocolError(Drop.LENGTH, f"Length {length} in a datagram of {len(data)} octets", size=length)
     return Header(version, length, connection_id, ns, nr)
 
 

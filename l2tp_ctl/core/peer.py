@@ -77,12 +77,13 @@ class Peer:
         connection = Connection(self.context, self.settings, address, authentication)
         try:
             connection.authenticate(data, header, avps, MessageType.SCCRQ, now)
-            message = codec.interpret(avps, connection.hide_keys)
+            message = connection.interpret(avps)
             connection.begin(header, message, now)
         except ProtocolError:
             connection.release()
             self._end_if_idle(now)
             raise
+        connection.inspect(message, now)
         self._make_room(now)
         self.opened[data] = connection
         current = self.current
@@ -101,6 +102,8 @@ class Peer:
     def clear(self, now: float) -> None:
         """End the control connection because an operator says so; it is begun anew soon."""
         for tunnel in [*self._tunnels()]:
+            if tunnel.established:
+                tunnel.log(Entry.CLEANUP_TUNNEL, func="clear", IPaddress=tunnel.connection.address.peer)
             tunnel.close(Result(StopResult.CLEAR, text="cleared by the operator"), now, soon=True)
 
     def clear_session(self, name: str, now: float) -> None:

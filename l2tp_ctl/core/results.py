@@ -51,6 +51,9 @@ class GeneralError(IntEnum):
     TRY_ANOTHER_DIRECTED = 9
 
 
+LAST_STOP_RESULT, LAST_CALL_RESULT, LAST_ERROR = 7, 31, 12
+"""The largest codes that IANA has assigned; 0 is one among the errors alone."""
+
 STOP_WORDS: dict[int, str] = {
     StopResult.CLEAR: "general request to clear the control connection",
     StopResult.ERROR: "general error",
@@ -87,6 +90,12 @@ ERROR_WORDS: dict[int, str] = {
     GeneralError.UNKNOWN_AVP: "unknown mandatory AVP",
     GeneralError.TRY_ANOTHER_DIRECTED: "try another directed peer",
 }
+
+
+def in_range(message_type: MessageType, result: Result) -> bool:
+    """Whether a StopCCN's or CDN's Result Code and Error Code are numbers that mean something."""
+    last = LAST_STOP_RESULT if message_type is MessageType.STOPCCN else LAST_CALL_RESULT
+    return 1 <= result.code <= last and 0 <= (result.error or 0) <= LAST_ERROR
 
 
 def describe(message_type: MessageType, result: Result | None) -> str:

@@ -160,6 +160,10 @@ class Session:
 
     def clear(self, now: float) -> None:
         """End the session because an operator says so; without waiting longer for what failed before."""
+        if self.state is SessionState.ESTABLISHED:
+            self.tunnel.log(
+                Entry.CLEANUP_CALL, session=self.settings.name, func="clear", if_name=self.settings.interface
+            )
         if self.waits_for_control:
             return  # nothing to end, and its call is due as soon as there is a control connection
         self.close(Result(CallResult.ADMINISTRATIVE, text="cleared by the operator"), now)
@@ -186,13 +190,17 @@ class Session:
             return
         action, state = table[self.state, event]
         before, self.state = self.state, state
-        if state is not before:
-            self.since = now
-            self.context.effects.append(StateChange(self.tunnel.settings.name, self.settings.name, state.value))
         if result is not None and state is SessionState.IDLE:
             self.last_error = describe(MessageType.CDN, result)
+        reason = (self.last_error or self.tunnel.last_error) if state is SessionState.IDLE else ""
+        if state is not before:
+            self.since = now
+            changed = StateChange(self.tunnel.settings.name, self.settings.name, state.value, reason)
+            self.context.effects.append(changed)
         if state is SessionState.IDLE and before is SessionState.ESTABLISHED:
-            self._log(Entry.SESSION_DOWN, name=self.settings.name, reason=self.last_error or self.tunnel.last_error)
+            self._log(Entry.SESSION_DOWN, name=self.settings.name, reason=reason)
+        if event in _RECEIVED and state is not before and result is None:
+            self._log_state(_RECEIVED[event], sent=False)
         self._act(action, message, result, now)
 
     def _act(self, action: SessionAction, message: Message | None, result: Result | None, now: float) -> None:
@@ -209,11 +217,8 @@ class Session:
                 self._submit(MessageType.ICCN, now)
                 self._up(now)
             case SessionAction.PREPARE_FOR_DATA:
-                self._log_state(MessageType.ICCN, sent=False)
                 self._up(now)
             case SessionAction.BECOME_RECIPIENT | SessionAction.CLEAN:
-                if message is not None and message.type is MessageType.CDN:
-                    self._log_state(MessageType.CDN, sent=False)
                 self._clean(now)
             case SessionAction.CDN_LOSER:
                 self.tunnel.refuse_call(message, Result(CallResult.TIE), now)
@@ -234,7 +239,7 @@ class Session:
 
     def _receive_icrp(self, message: Message, refusal: Result | None, now: float) -> None:
         if not self._sender or self.state is not SessionState.WAIT_REPLY:
-            self.fire(SessionEvent.ICRP_OK, now, result=Result(CallResult.STATE, text="unexpected ICRP"))
+            self.fire(SessionEvent.ICRP_OK, now, result=self.tunnel.unspecified(CallResult.STATE, "unexpected ICRP"))
         elif self._waiting is not None:
             self.close(Result(CallResult.STATE, text="second ICRP"), now)
         else:
@@ -242,7 +247,7 @@ class Session:
 
     def _receive_iccn(self, message: Message, refusal: Result | None, now: float) -> None:
         if self._sender or self.state is not SessionState.WAIT_CONNECT:
-            self.fire(SessionEvent.ICCN_OK, now, result=Result(CallResult.STATE, text="unexpected ICCN"))
+            self.fire(SessionEvent.ICCN_OK, now, result=self.tunnel.unspecified(CallResult.STATE, "unexpected ICCN"))
         elif self._waiting is not None:
             self.close(Result(CallResult.STATE, text="second ICCN"), now)
         else:
@@ -257,6 +262,8 @@ class Session:
         unworkable = self.terms.learn(message)  # also of a refused call: its CDN needs the peer's session id
         refusal = refusal or unworkable
         if refusal is not None:
+            if message.type is MessageType.ICRQ:
+                self.tunnel.log(Entry.FAILED_TO_NEW_SESSION)
             self.fire(bad, now, message=message, result=refusal)
             return
         if message.type is not MessageType.ICCN:
@@ -333,15 +340,18 @@ class Session:
     def _clean(self, now: float) -> None:
         """Give back what the session holds, and have it called again while the control connection lives."""
         self._disarm()
+        if self.terms.local_id:
+            self._log(Entry.CLEANUP_SESSION, name=self.settings.name)
         if self._pseudowire is not None:
             self.context.effects.append(DeletePwe(self.settings.interface, self.terms.local_id))
         self.context.sessions.pop(self.terms.local_id, None)
         self.context.requests.pop(self._request, None)
-        self._log(Entry.CLEANUP_SESSION, name=self.settings.name)
         self._pseudowire = self._waiting = None
         self._sender = True  # in no role: closing what has ended sends no second CDN
         self._request = self.mtu = 0
         self._circuit_up = self._peer_circuit_up = True
+        if self.terms.local_id:
+            self._log(Entry.DELETE_SESSION)
         self.terms = Terms(self.settings, 0, b"")
         if self.tunnel.established:
             self.call_in(self._pause(), now)
@@ -398,3 +408,11 @@ _EVENTS = {
     MessageType.ICCN: (SessionEvent.ICCN_OK, SessionEvent.ICCN_BAD),
 }
 """What a message becomes when it is acceptable, and when it is not."""
+
+_RECEIVED = {
+    SessionEvent.ICRQ_OK: MessageType.ICRQ,
+    SessionEvent.ICRP_OK: MessageType.ICRP,
+    SessionEvent.ICCN_OK: MessageType.ICCN,
+    SessionEvent.CDN: MessageType.CDN,
+}
+"""The messages that take the session on."""

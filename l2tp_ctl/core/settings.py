@@ -134,6 +134,8 @@ class TunnelSettings:
     reconnect_interval: float = 10.0
     """Seconds between the end of one attempt and the next."""
     compatibility: Compatibility = Compatibility.AUTO
+    discard_reserved: bool = False
+    """Whether a message with a reserved bit set in an AVP is discarded; RFC 3931, section 5.1 has the bits ignored."""
     receive_window: int = 16
     """Receive Window Size that we advertise."""
     sessions: tuple[SessionSettings, ...] = ()

@@ -35,6 +35,15 @@ _OUTGOING = {
 }
 """The outgoing call model is not used for Ethernet (RFC 4719, section 2.2)."""
 
+_RECEIVED = {
+    TunnelEvent.SCCRQ_OK: MessageType.SCCRQ,
+    TunnelEvent.SCCRQ_LOSE_OK: MessageType.SCCRQ,
+    TunnelEvent.SCCRP_OK: MessageType.SCCRP,
+    TunnelEvent.SCCCN_OK: MessageType.SCCCN,
+    TunnelEvent.STOPCCN: MessageType.STOPCCN,
+}
+"""The messages that take the control connection on."""
+
 
 class Owner(Protocol):
     """Whom a tunnel tells of its life: the configured peer."""
@@ -197,13 +206,16 @@ class Tunnel:
             return
         action, state = TUNNEL[self.state, event]
         before, self.state = self.state, state
-        if state is not before:
-            self.since = now
-            self.context.effects.append(StateChange(self.settings.name, "", state.value))
         if result is not None and state is TunnelState.IDLE:
             self.last_error = describe(MessageType.STOPCCN, result)
+        if state is not before:
+            self.since = now
+            reason = self.last_error if state is TunnelState.IDLE else ""
+            self.context.effects.append(StateChange(self.settings.name, "", state.value, reason))
         if before is TunnelState.ESTABLISHED and state is TunnelState.IDLE:
             self.log(Entry.TUNNEL_DOWN, tun_name=self.settings.name, reason=self.last_error)
+        if event in _RECEIVED and state is not before and result is None:
+            self._log_state(_RECEIVED[event], sent=False)
         if state is TunnelState.ESTABLISHED and before is not state:
             self._enter_established(now)
         self._act(action, result, rival, now)
@@ -261,11 +273,9 @@ class Tunnel:
         due = {TunnelState.WAIT_CTL_REPLY: MessageType.SCCRP, TunnelState.WAIT_CTL_CONN: MessageType.SCCCN}
         if message.type is not due.get(self.state):
             self.log(Entry.VIOLATION, msg_type=name, state=self.state.value.upper())
-            self.fire(bad, now, result=Result(StopResult.STATE, text=f"unexpected {name}"))
+            self.fire(bad, now, result=self.unspecified(StopResult.STATE, f"unexpected {name}"))
             return
         refusal = self._judge(message, self.connection)
-        if refusal is None:
-            self._log_state(MessageType(message.type), sent=False)
         self.fire(bad if refusal else good, now, result=refusal)
 
     def _judge(self, message: Message, connection: Connection) -> Result | None:
@@ -296,6 +306,7 @@ class Tunnel:
     def _receive_icrq(self, message: Message, now: float) -> None:
         problem = fault(message)
         if problem is not None:
+            self.log(Entry.FAILED_TO_NEW_SESSION)
             self.refuse_call(message, Result(CallResult.ERROR, problem.error, problem.text), now)
             return
         settings = find_session(self.settings.sessions, message)
@@ -354,6 +365,7 @@ class Tunnel:
         self.connection = connection
         connection.receiver = self.receive
         connection.failure = self._delivery_failed
+        self.log(Entry.TUNNEL_CREATE_SUCCEEDED, id=connection.local_id)
 
     def _switch(self, rival: Connection | None, now: float) -> None:
         """Go on over the connection that the peer began; ours lost the tie."""
@@ -422,6 +434,11 @@ class Tunnel:
         self._arm_hello(now)
 
     # ---- What people see.
+
+    def unspecified(self, code: StopResult | CallResult, text: str) -> Result:
+        """Return the Result of a StopCCN or CDN for which RFC 3931's tables specify none: a state machine error."""
+        self.log(Entry.RESULT_CODE_NOT_SPECIFIED)
+        return Result(code, text=text)
 
     def log(self, entry: Entry, *, session: str = "", **fields: Field) -> None:
         """Log an entry with this tunnel's name and Control Connection ID."""

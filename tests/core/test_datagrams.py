@@ -151,7 +151,7 @@ def test_a_message_from_a_wrong_source_is_dropped(change: dict[str, object]) -> 
         ("8803000c0000000000000000", "no-length", Entry.L_BIT_IS_NOT_SET),
         ("c003000c0000000000000000", "no-sequence", Entry.S_BIT_IS_NOT_SET),
         ("c804000c0000000000000000", "version", Entry.SUPPORT_ONLY_L2TPV3),
-        ("c803000d0000000000000000", "length", Entry.DATAGRAM_MALFORMED),
+        ("c803000d0000000000000000", "length", Entry.WRONG_SIZE),
         ("c803000c0000000100000000", "connection-id", Entry.DATAGRAM_MALFORMED),
         ("c803000c0000000000000000", "connection-id", Entry.DATAGRAM_MALFORMED),
     ],
