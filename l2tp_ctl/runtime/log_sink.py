@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -60,10 +60,15 @@ class LogSink:
             line = f"{datetime.now().astimezone():%H:%M:%S.%f} {entry.level.name.lower():6} {text}"
         else:
             line = f"<{entry.level}>{text}"
-        # Tunnels outlive whoever reads the log.
-        with contextlib.suppress(OSError):
+        try:
             self.stream.write(line + "\n")
             self.stream.flush()
+        except BrokenPipeError:
+            # Tunnels outlive whoever reads the log; what is in the stream's buffer must go somewhere.
+            with open(os.devnull, "wb") as nowhere:  # noqa: PTH123  # a device, not a path of anybody's
+                os.dup2(nowhere.fileno(), self.stream.fileno())
+        except OSError:
+            pass  # a full disk, say: the line is lost, the next may not be
 
 
 def _printable(text: str) -> str:
