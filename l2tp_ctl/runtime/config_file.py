@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from l2tp_ctl.catalogue import Entry, Level
 from l2tp_ctl.core.settings import Encapsulation, Secret, TunnelSettings
+from l2tp_ctl.core.templates import TemplateSettings
 from l2tp_ctl.runtime import config_schema, config_text
 from l2tp_ctl.runtime.config_reader import Reader
 from l2tp_ctl.runtime.config_schema import is_wildcard, same_family
@@ -37,10 +39,11 @@ class Configuration:
     log_format: str
     """``text`` or ``json``."""
     tunnels: tuple[TunnelSettings, ...]
+    templates: tuple[TemplateSettings, ...]
     listeners: tuple[ListenAddress, ...]
-    """One for each listen address and encapsulation that some tunnel uses there."""
+    """One for each listen address and encapsulation that some tunnel or template uses there."""
     parameters: tuple[tuple[str, str, str], ...]
-    """What was set for each tunnel, as ``(tunnel, key, value)``, for the log.  Passwords are only named by file."""
+    """What was set for each tunnel and template, as ``(name, key, value)``, for the log; a password only by its file."""
 
 
 class ConfigError(Exception):
@@ -83,12 +86,13 @@ def parse(path: Path, text: str, secret: Callable[[Path], Secret]) -> Configurat
     tree = config_text.parse(text)
     reader = Reader(tree)
     sections = {"local": config_schema.LOCAL, "listen": config_schema.LISTEN, "daemon": config_schema.DAEMON}
-    reader.unknown("", tree.values, [*sections, "tunnel"])
+    reader.unknown("", tree.values, [*sections, "tunnel", "template"])
     names, listen, daemon = (reader.table(name, tree.values.get(name, {}), keys) for name, keys in sections.items())
     local = Local(names["hostname"], names["router-id"], listen["addresses"], listen["port"])
     _check_addresses(reader, local.addresses or ())
-    tables = tree.values.get("tunnel", {})
-    tunnels = TunnelReader(reader, local, secret).tunnels(tables)
+    tables = [tree.values.get(kind, {}) for kind in ("tunnel", "template")]
+    tunnel_reader = TunnelReader(reader, local, secret)
+    tunnels, templates = tunnel_reader.tunnels(tables[0]), tunnel_reader.templates(tables[1])
     if reader.problems:
         raise ConfigError(path, reader.problems)
     return Configuration(
@@ -98,10 +102,11 @@ def parse(path: Path, text: str, secret: Callable[[Path], Secret]) -> Configurat
         log_level=daemon["log-level"],
         log_format=daemon["log-format"],
         tunnels=tunnels,
-        listeners=tuple(_listeners(tunnels, local)),
+        templates=templates,
+        listeners=tuple(_listeners(tunnels, templates, local)),
         parameters=tuple(
             (name, key, str(value))
-            for name, table in tables.items()
+            for name, table in itertools.chain.from_iterable(kind.items() for kind in tables)
             for key, value in table.items()
             if key != "session"
         ),
@@ -117,10 +122,21 @@ def _check_addresses(reader: Reader, addresses: tuple[str, ...]) -> None:
             reader.report("listen.addresses", f"keep {address} or the others of its family", problem="they overlap")
 
 
-def _listeners(tunnels: tuple[TunnelSettings, ...], local: Local) -> Iterator[ListenAddress]:
+def _listeners(
+    tunnels: tuple[TunnelSettings, ...], templates: tuple[TemplateSettings, ...], local: Local
+) -> Iterator[ListenAddress]:
+    ways = {(tunnel.address.encapsulation, tunnel.address.local, tunnel.address.peer) for tunnel in tunnels}
+    ways |= {
+        (template.tunnel.address.encapsulation, template.tunnel.address.local, str(network.network_address))
+        for template in templates
+        for network in template.networks
+    }
     for address in local.addresses or ():
         for encapsulation in Encapsulation:
-            ways = (tunnel.address for tunnel in tunnels if tunnel.address.encapsulation is encapsulation)
-            if any(covers(address, way.local) if way.local else same_family(address, way.peer) for way in ways):
+            if any(
+                covers(address, source) if source else same_family(address, peer)
+                for kind, source, peer in ways
+                if kind is encapsulation
+            ):
                 port = local.port or 0 if encapsulation is Encapsulation.UDP else 0
                 yield ListenAddress(encapsulation, address, port)

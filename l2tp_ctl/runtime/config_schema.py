@@ -10,11 +10,13 @@ import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
 from l2tp_ctl.catalogue import Entry, Level
 from l2tp_ctl.core.settings import Compatibility, DigestPolicy, Encapsulation, PseudowireType, Sequencing, Sublayer
+from l2tp_ctl.core.templates import NUMBER
 from l2tp_kernel.schema import NAME, Plane
 
 L2TP_PORT = 1701
@@ -142,6 +144,21 @@ def _addresses(value: object) -> tuple[str, ...]:
     return tuple(_address(item) for item in value)
 
 
+def _networks(value: object) -> tuple[IPv4Network | IPv6Network, ...]:
+    if not isinstance(value, list) or not value:
+        raise BadValue("not a list of prefixes", 'write ["ADDRESS/LENGTH", ...]')
+    return tuple(_network(item) for item in value)
+
+
+def _network(value: object) -> IPv4Network | IPv6Network:
+    try:
+        return ipaddress.ip_network(value if isinstance(value, str) else "")
+    except ValueError:
+        raise BadValue(
+            "", 'write ADDRESS/LENGTH, without bits beyond it: "192.0.2.0/24"', Entry.INVALID_ADDRESS
+        ) from None
+
+
 def _router_id(value: object) -> int:
     try:
         return int(ipaddress.IPv4Address(value if isinstance(value, str) else ""))
@@ -153,6 +170,13 @@ def _interface(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(NAME, value):
         raise BadValue("not an interface name", "write 1 to 15 letters, digits, '.', '_' or '-'")
     return value
+
+
+def _interface_pattern(value: object) -> str:
+    name = value if isinstance(value, str) else ""
+    if name.count(NUMBER) != 1 or not re.fullmatch(NAME, name.replace(NUMBER, "0")):
+        raise BadValue(f"not an interface name with {NUMBER}", f"write one like pw{NUMBER}")
+    return name
 
 
 def _remote_end_id(value: object) -> bytes:
@@ -182,14 +206,16 @@ _END_ID_TEXT = text(255)
 ADDRESS = Kind("IPv4 or IPv6 address", _host)
 ADDRESSES = Kind("list of IPv4 and IPv6 addresses", _addresses)
 ROUTER_ID = Kind("dotted quad", _router_id)
+NETWORKS = Kind("list of IPv4 and IPv6 prefixes", _networks)
 INTERFACE = Kind("interface name", _interface)
+INTERFACE_PATTERN = Kind(f"interface name with {NUMBER} in it", _interface_pattern)
 REMOTE_END_ID = Kind(f"{_END_ID_TEXT.takes}, or {_END_ID_NUMBER.takes}", _remote_end_id)
 PATH = Kind("path", _path)
 PORT = integer(1, 65535)
 FLAG = choice({True: True, False: False})
 
 TABLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
-"""Names of tunnels and sessions: what is easy to type after ``l2tp-admin clear tunnel``."""
+"""Names of tunnels, templates and sessions: what is easy to type after ``l2tp-admin clear tunnel``."""
 
 LOCAL: Mapping[str, Key] = {
     "hostname": Key(text(255), required=True),
@@ -239,3 +265,19 @@ SESSION: Mapping[str, Key] = {
     "sublayer": Key(choice({"none": Sublayer.NONE, "default": Sublayer.DEFAULT}), "none"),
     "sequencing": Key(choice({"none": Sequencing.NONE, "non-ip": Sequencing.NON_IP, "all": Sequencing.ALL}), "none"),
 }
+
+TEMPLATE: Mapping[str, Key] = {
+    "addresses": Key(NETWORKS, required=True),
+    "maximum": Key(integer(1, 9999), 256),
+}
+"""A template's own keys, beside those of the tunnels that it makes."""
+
+TEMPLATE_TUNNEL: Mapping[str, Key] = {
+    name: key for name, key in TUNNEL.items() if name not in {"peer-address", "peer-port", "initiate"}
+}
+
+TEMPLATE_SESSION: Mapping[str, Key] = {
+    "remote-end-id": SESSION["remote-end-id"],
+    "interface": Key(INTERFACE_PATTERN, required=True),
+}
+"""Keys of a template's session that are required; the others are SESSION's."""

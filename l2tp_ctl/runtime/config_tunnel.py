@@ -1,8 +1,9 @@
-"""The tunnels and sessions of the file, and what must hold between them."""
+"""The tunnels, templates and sessions of the file, and what must hold between them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+import re
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,8 +20,21 @@ from l2tp_ctl.core.settings import (
     Sublayer,
     TunnelSettings,
 )
+from l2tp_ctl.core.templates import NUMBER, TemplateSettings
 from l2tp_ctl.runtime.config_reader import Reader
-from l2tp_ctl.runtime.config_schema import L2TP_PORT, SESSION, TABLE_NAME, TUNNEL, is_wildcard, same_family
+from l2tp_ctl.runtime.config_schema import (
+    L2TP_PORT,
+    SESSION,
+    TABLE_NAME,
+    TEMPLATE,
+    TEMPLATE_SESSION,
+    TEMPLATE_TUNNEL,
+    TUNNEL,
+    Key,
+    is_wildcard,
+    same_family,
+)
+from l2tp_kernel.schema import NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +48,7 @@ class Local:
 
 
 class TunnelReader:
-    """Reads the ``tunnel`` tables.  ``secret`` reads a password file; it raises BadValue."""
+    """Reads the ``tunnel`` and ``template`` tables.  ``secret`` reads a password file; it raises BadValue."""
 
     def __init__(self, reader: Reader, local: Local, secret: Callable[[Path], Secret]) -> None:
         self._reader = reader
@@ -48,18 +62,61 @@ class TunnelReader:
             tunnel for path, name, table in self._named("tunnel", tables) if (tunnel := self._tunnel(path, name, table))
         )
 
+    def templates(self, tables: object) -> tuple[TemplateSettings, ...]:
+        """Return the templates that are right."""
+        return tuple(
+            template
+            for path, name, table in self._named("template", tables)
+            if (template := self._template(path, name, table))
+        )
+
     def _tunnel(self, path: str, name: str, table: dict[str, Any]) -> TunnelSettings | None:
         values = self._reader.table(path, table, TUNNEL, ["session"])
-        sessions = tuple(
-            session
-            for inner, title, session_table in self._named(f"{path}.session", table.get("session", {}))
-            if (session := self._session(inner, path, title, session_table))
-        )
+        sessions = self._sessions(path, table, SESSION)
+        for place, session in sessions:
+            self._only(f"{place}.interface", ("interface", session["interface"]), "give each session its own interface")
         secrets = self._secrets(path, values)
-        local_address = self._local_address(path, values)
-        self._check_encapsulation(path, values)
+        peer, encapsulation = values["peer-address"], values["encapsulation"]
+        local_address = self._local_address(path, "peer-address", values, () if peer is None else (peer,))
+        if encapsulation is Encapsulation.IP and values["peer-port"]:
+            self._reader.report(f"{path}.peer-port", "leave it out", problem='there are no ports with "ip"')
+        if peer and encapsulation:
+            self._only(
+                f"{path}.peer-address",
+                ("peer", peer, encapsulation),
+                "one tunnel for each peer and encapsulation: give it more sessions",
+            )
         if self._reader.problems:
             return None
+        return self._settings(name, values, sessions, secrets, local_address)
+
+    def _template(self, path: str, name: str, table: dict[str, Any]) -> TemplateSettings | None:
+        values = self._reader.table(path, table, {**TEMPLATE, **TEMPLATE_TUNNEL}, ["session"])
+        sessions = self._sessions(path, table, {**SESSION, **TEMPLATE_SESSION})
+        for place, session in sessions:
+            self._check_pattern(f"{place}.interface", session["interface"], values["maximum"])
+        secrets = self._secrets(path, values)
+        networks = values["addresses"] or ()
+        # One address stands for each family.
+        peers = {network.version: str(network.network_address) for network in networks}.values()
+        local_address = self._local_address(path, "addresses", values, tuple(peers))
+        if self._reader.problems:
+            return None
+        model = {**values, "peer-address": "", "peer-port": None, "initiate": False}
+        return TemplateSettings(
+            tunnel=self._settings(name, model, sessions, secrets, local_address),
+            networks=networks,
+            maximum=values["maximum"],
+        )
+
+    def _settings(
+        self,
+        name: str,
+        values: dict[str, Any],
+        sessions: list[tuple[str, dict[str, Any]]],
+        secrets: tuple[Secret, ...],
+        local_address: str,
+    ) -> TunnelSettings:
         over_udp = values["encapsulation"] is Encapsulation.UDP
         return TunnelSettings(
             name=name,
@@ -83,34 +140,42 @@ class TunnelReader:
             initiate=values["initiate"],
             reconnect_interval=values["reconnect-interval"],
             compatibility=values["compatibility"],
-            sessions=sessions,
+            sessions=tuple(_session(path.rpartition(".")[2], session) for path, session in sessions),
         )
 
-    def _session(self, path: str, tunnel: str, name: str, table: dict[str, Any]) -> SessionSettings | None:
-        values = self._reader.table(path, table, SESSION)
-        self._only(path, ("session", name), "session names are unique in the whole file")
-        self._only(f"{path}.interface", ("interface", values["interface"]), "give each session its own interface")
-        self._only(
-            f"{path}.remote-end-id",
-            ("remote-end-id", tunnel, values["remote-end-id"]) if values["remote-end-id"] is not None else None,
-            "the peer tells a tunnel's sessions apart by it",
-        )
-        if values["sequencing"] not in {None, Sequencing.NONE} and values["sublayer"] is Sublayer.NONE:
-            self._reader.report(
-                f"{path}.sequencing", 'set sublayer = "default"', problem="sequence numbers need a sublayer"
+    def _sessions(self, path: str, table: dict[str, Any], keys: Mapping[str, Key]) -> list[tuple[str, dict[str, Any]]]:
+        """Return the session tables inside a tunnel's or a template's, each with its path, and check them."""
+        found = []
+        for inner, name, session_table in self._named(f"{path}.session", table.get("session", {})):
+            values = self._reader.table(inner, session_table, keys)
+            self._only(inner, ("session", name), "session names are unique in the whole file")
+            end_id = values["remote-end-id"]
+            self._only(
+                f"{inner}.remote-end-id",
+                None if end_id is None else ("remote-end-id", path, end_id),
+                "the peer tells a tunnel's sessions apart by it",
             )
-        if self._reader.problems:
-            return None
-        return SessionSettings(
-            name=name,
-            remote_end_id=values["remote-end-id"],
-            interface=values["interface"],
-            pseudowire_type=values["pseudowire-type"],
-            mtu=values["mtu"] or 0,
-            bridge=values["bridge"] or "",
-            sublayer=values["sublayer"],
-            sequencing=values["sequencing"],
-        )
+            if values["sequencing"] not in {None, Sequencing.NONE} and values["sublayer"] is Sublayer.NONE:
+                self._reader.report(
+                    f"{inner}.sequencing", 'set sublayer = "default"', problem="sequence numbers need a sublayer"
+                )
+            found.append((inner, values))
+        return found
+
+    def _check_pattern(self, key: str, pattern: str | None, maximum: int | None) -> None:
+        """Check every interface name that a template can make."""
+        if pattern is None or maximum is None:
+            return
+        longest = pattern.replace(NUMBER, str(maximum - 1))
+        if not re.fullmatch(NAME, longest):
+            self._reader.report(key, "shorten it, or lower maximum", problem=f"{longest} is too long")
+            return
+        for number in range(maximum):
+            name = pattern.replace(NUMBER, str(number))
+            if first := self._taken.get(("interface", name)):
+                self._reader.report(key, "give each session its own interface", problem=f"{name} is also {first}")
+                return
+            self._taken["interface", name] = key
 
     def _named(self, path: str, tables: object) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Go through the tables ``[PATH.NAME]``."""
@@ -144,40 +209,37 @@ class TunnelReader:
         )
         return tuple(filter(None, secrets))
 
-    def _local_address(self, path: str, values: dict[str, Any]) -> str:
-        """Return the source address, empty to leave it to the routing table; a listener must cover it."""
-        peer, local, listening = values["peer-address"], values["local-address"], self._local.addresses
-        if peer is None or listening is None:
+    def _local_address(self, path: str, key: str, values: dict[str, Any], peers: tuple[str, ...]) -> str:
+        """Return the source address, empty to leave it to the routing table; a listener must cover it.
+
+        ``key`` is where the peers' addresses stand, ``peers`` holds one for each family of theirs.
+        """
+        local, listening = values["local-address"], self._local.addresses
+        if listening is None:
             return ""
-        key = f"{path}.local-address"
+        chosen = {self._source(path, key, peer, local, listening) for peer in peers}
+        if len(chosen) > 1:
+            self._reader.report(f"{path}.{key}", "make a template for each family", problem="sources differ")
+        return chosen.pop() if chosen else ""
+
+    def _source(self, path: str, key: str, peer: str, local: str | None, listening: tuple[str, ...]) -> str:
+        """Return the source address towards one peer."""
+        choice = f"{path}.local-address"
         if local is not None:
             if not same_family(local, peer):
-                self._reader.report(key, f"write an address of the family of {peer}", entry=Entry.INVALID_ADDRESS)
+                self._reader.report(choice, f"write an address of the family of {peer}", entry=Entry.INVALID_ADDRESS)
             elif not any(covers(address, local) for address in listening):
-                self._reader.report(key, f"add {local} to listen.addresses", problem="no listen address covers it")
-            return str(local)
+                self._reader.report(choice, f"add {local} to listen.addresses", problem="no listen address covers it")
+            return local
         usable = [address for address in listening if same_family(address, peer)]
         if not usable:
             self._reader.report(
-                f"{path}.peer-address",
-                "add one of its family to listen.addresses",
-                problem="no listen address reaches it",
+                f"{path}.{key}", "add one of its family to listen.addresses", problem="no listen address reaches it"
             )
             return ""
         if len(usable) > 1:
-            self._reader.report(key, f"choose one of {', '.join(usable)}", entry=Entry.NO_PARAM)
+            self._reader.report(choice, f"choose one of {', '.join(usable)}", entry=Entry.NO_PARAM)
         return "" if is_wildcard(usable[0]) else usable[0]
-
-    def _check_encapsulation(self, path: str, values: dict[str, Any]) -> None:
-        peer, encapsulation = values["peer-address"], values["encapsulation"]
-        if encapsulation is Encapsulation.IP and values["peer-port"]:
-            self._reader.report(f"{path}.peer-port", "leave it out", problem='there are no ports with "ip"')
-        if peer and encapsulation:
-            self._only(
-                f"{path}.peer-address",
-                ("peer", peer, encapsulation),
-                "one tunnel for each peer and encapsulation: give it more sessions",
-            )
 
     def _only(self, key: str, value: Hashable | None, remedy: str) -> None:
         """Note the key unless it is the first with this value; None is no value."""
@@ -187,6 +249,19 @@ class TunnelReader:
             self._reader.report(key, remedy, problem=f"the same as {first}")
         else:
             self._taken[value] = key
+
+
+def _session(name: str, values: dict[str, Any]) -> SessionSettings:
+    return SessionSettings(
+        name=name,
+        remote_end_id=values["remote-end-id"],
+        interface=values["interface"],
+        pseudowire_type=values["pseudowire-type"],
+        mtu=values["mtu"] or 0,
+        bridge=values["bridge"] or "",
+        sublayer=values["sublayer"],
+        sequencing=values["sequencing"],
+    )
 
 
 def covers(listening: str, local: str) -> bool:

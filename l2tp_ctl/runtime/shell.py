@@ -40,7 +40,7 @@ class Shell:
         self.pseudowires = Pseudowires(
             configuration.plane, handle_of=self._handle_of, answer=self._answer, failed=self.helper_failed
         )
-        self._endpoint = Endpoint(configuration.tunnels, entropy=os.urandom)
+        self._endpoint = Endpoint(configuration.tunnels, templates=configuration.templates, entropy=os.urandom)
         self._changed = changed
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None

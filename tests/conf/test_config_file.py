@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from l2tp_ctl.core.settings import (
     Sublayer,
     TunnelSettings,
 )
+from l2tp_ctl.core.templates import TemplateSettings
 from l2tp_ctl.runtime.config_file import ConfigError, Configuration, ListenAddress, load, parse
 from l2tp_ctl.runtime.secrets import read_secret
 from l2tp_kernel.schema import Plane
@@ -79,6 +81,7 @@ def test_the_least_that_makes_a_tunnel(files: Files) -> None:
                 sessions=(SessionSettings(name="office", remote_end_id=b"office", interface="pw0"),),
             ),
         ),
+        templates=(),
         listeners=(ListenAddress(Encapsulation.UDP, "0.0.0.0", 1701),),
         parameters=(("east", "peer-address", "192.0.2.2"),),
     )
@@ -496,3 +499,118 @@ def test_any_text_is_a_configuration_or_has_mistakes(pieces: list[str]) -> None:
         parse(Path("l2tpd.toml"), "".join(pieces), read_secret)
     except ConfigError as error:
         assert error.problems
+
+
+TEMPLATE = LOCAL + '[template.road]\naddresses = ["198.51.100.0/24"]\n'
+TEMPLATE_SESSION = TEMPLATE + '[template.road.session.lan]\nremote-end-id = "lan"\ninterface = "pw-r{n}"\n'
+
+
+def test_a_template_takes_the_keys_of_a_tunnel(files: Files) -> None:
+    files.secret("one", b"first")
+    configuration = files.load("""
+        [local]
+        hostname = "west"
+        router-id = "192.0.2.1"
+        [template.road]
+        addresses = ["198.51.100.0/24", "2001:db8::/32"]
+        maximum = 10
+        encapsulation = "ip"
+        hostname = "car"
+        password-file = "one"
+        cookie = 4
+        hidden = true
+        [template.road.session.lan]
+        remote-end-id = 7
+        interface = "pw-r{n}"
+        mtu = 1400
+    """)
+    assert configuration.tunnels == ()
+    assert configuration.templates == (
+        TemplateSettings(
+            tunnel=TunnelSettings(
+                name="road",
+                address=Address(Encapsulation.IP, "", 0, "", 0),
+                peer_host_name=b"car",
+                local_host_name=b"west",
+                local_router_id=0xC0000201,
+                secrets=(Secret(b"first"),),
+                hidden=True,
+                cookie_length=4,
+                initiate=False,
+                sessions=(SessionSettings(name="lan", remote_end_id=b"\0\0\0\7", interface="pw-r{n}", mtu=1400),),
+            ),
+            networks=(ip_network("198.51.100.0/24"), ip_network("2001:db8::/32")),
+            maximum=10,
+        ),
+    )
+    assert configuration.listeners == (
+        ListenAddress(Encapsulation.IP, "0.0.0.0", 0),
+        ListenAddress(Encapsulation.IP, "::", 0),
+    )
+    assert ("road", "maximum", "10") in configuration.parameters
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (LOCAL + "[template.road]\n", "template.road.addresses: No param (give list of IPv4 and IPv6 prefixes)"),
+        (
+            LOCAL + '[template.road]\naddresses = ["198.51.100.1/24"]\n',
+            'template.road.addresses: Invalid address (write ADDRESS/LENGTH, without bits beyond it: "192.0.2.0/24")',
+        ),
+        (
+            LOCAL + '[template.road]\naddresses = "198.51.100.0/24"\n',
+            'template.road.addresses: not a list of prefixes (write ["ADDRESS/LENGTH", ...])',
+        ),
+        (TEMPLATE + "maximum = 0\n", "template.road.maximum: 0 is out of range (write 1..9999)"),
+        (
+            TEMPLATE + "initiate = false\n",
+            (
+                "template.road.initiate: unknown key (known are addresses, compatibility, cookie, digest, encapsulation, "
+                "hello-interval, hidden, hostname, local-address, maximum, password-file, password-file-next, "
+                "reconnect-interval, retry, router-id, session)"
+            ),
+        ),
+        (TEMPLATE + "hidden = true\n", "template.road.hidden: hiding needs a password (give a password-file)"),
+        (
+            TEMPLATE_SESSION.replace("pw-r{n}", "pw0"),
+            "template.road.session.lan.interface: not an interface name with {n} (write one like pw{n})",
+        ),
+        (
+            TEMPLATE_SESSION.replace("pw-r{n}", "{n}pw{n}"),
+            "template.road.session.lan.interface: not an interface name with {n} (write one like pw{n})",
+        ),
+        (
+            TEMPLATE_SESSION.replace("pw-r{n}", "pw-0123456789{n}"),
+            "template.road.session.lan.interface: pw-0123456789255 is too long (shorten it, or lower maximum)",
+        ),
+        (
+            SESSION.replace("pw0", "pw-r7") + TEMPLATE_SESSION.removeprefix(LOCAL),
+            (
+                "template.road.session.lan.interface: pw-r7 is also tunnel.east.session.office.interface "
+                "(give each session its own interface)"
+            ),
+        ),
+        (
+            TEMPLATE_SESSION
+            + '[template.rail]\naddresses = ["203.0.113.0/24"]\n[template.rail.session.two]\n'
+            + 'remote-end-id = "lan"\ninterface = "pw-r1{n}"\n',
+            (
+                "template.rail.session.two.interface: pw-r10 is also template.road.session.lan.interface "
+                "(give each session its own interface)"
+            ),
+        ),
+        (
+            LOCAL + '[listen]\naddresses = ["192.0.2.1"]\n[template.road]\naddresses = ["2001:db8::/32"]\n',
+            "template.road.addresses: no listen address reaches it (add one of its family to listen.addresses)",
+        ),
+        (
+            LOCAL
+            + '[listen]\naddresses = ["192.0.2.1", "::"]\n'
+            + '[template.road]\naddresses = ["2001:db8::/32", "198.51.100.0/24"]\n',
+            "template.road.addresses: sources differ (make a template for each family)",
+        ),
+    ],
+)
+def test_each_mistake_of_a_template(files: Files, text: str, problem: str) -> None:
+    assert files.problems(text) == [problem]

@@ -19,6 +19,8 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
     "daemon": config_schema.DAEMON,
     "tunnel.NAME": config_schema.TUNNEL,
     "tunnel.NAME.session.NAME": config_schema.SESSION,
+    "template.NAME": config_schema.TEMPLATE,
+    "template.NAME.session.NAME": config_schema.TEMPLATE_SESSION,
 }
 SETTING = re.compile(r"#(?=[a-z[])")
 
@@ -64,6 +66,7 @@ def test_template_shows_every_key_with_its_default(repository: Path, tmp_path: P
         (tmp_path / name).write_text("secret")
     configuration = load(path)
     assert len(configuration.tunnels) == len(configuration.tunnels[0].sessions) == 1
+    assert len(configuration.templates) == len(configuration.templates[0].tunnel.sessions) == 1
     settings = [line for line in lines if line and not line.startswith("#")]
     shown = iter(settings)
     for keys in SECTIONS.values():
