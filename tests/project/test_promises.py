@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from l2tp_ctl.runtime import config_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("packaging/*.md")])
@@ -66,16 +71,27 @@ def test_documents_name_only_make_targets_that_exist() -> None:
     assert {first or second for first, second in written} <= targets()
 
 
-def test_commands_in_the_readme_are_the_programs_own() -> None:
-    readme = (ROOT / "README.md").read_text()
-    used = re.findall(r"bin/(l2tp-\w+)((?: serve)?)((?: --[\w-]+ \S+)+)", readme)
-    assert {name for name, _, _ in used} == set(project()["project"]["scripts"])  # type: ignore[call-overload]
-    for name, verb, options in used:
-        command = [str(BIN / name), *verb.split(), "--help"]
-        shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        assert [option for option in re.findall(r"--[\w-]+", options) if option not in shown] == []
-    for words in re.findall(r"^l2tp-admin (\w+ \w+)", readme, re.MULTILINE):
-        subprocess.run([str(BIN / "l2tp-admin"), *words.split(), "--help"], capture_output=True, check=True)
+def commands() -> Iterator[tuple[Path, str, list[str]]]:
+    """Every command line of ours in the code blocks of the documents: document, program, the words after it."""
+    for document in DOCUMENTS:
+        blocks = re.findall(r"^```(\w*)\n(.*?)^```", document.read_text(), re.DOTALL | re.MULTILINE)
+        for block in (text for language, text in blocks if language in {"", "sh"}):
+            for command in re.split(r"\n|&&|\||#|  +", block.replace("\\\n", " ")):
+                if found := re.fullmatch(r"\s*(?:\S*/)?(l2tp-[a-z]+) +(.*?)\s*", command):
+                    yield document, found[1], found[2].split()
+
+
+def test_commands_in_the_documents_are_the_programs_own() -> None:
+    seen = set()
+    for document, program, words in commands():
+        verbs = list(itertools.takewhile(re.compile(r"[a-z]+$").match, words))[: 1 if words[0] == "serve" else 2]
+        shown = ""
+        for arguments in (["--help"], [*verbs, "--help"]):
+            command = [str(BIN / program), *arguments]
+            shown += subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert [word for word in words if word.startswith("--") and word not in shown] == [], (document.name, words)
+        seen.add(program)
+    assert "l2tp-admin" in seen
 
 
 def test_the_example_in_the_readme_is_a_configuration(tmp_path: Path) -> None:
