@@ -7,7 +7,7 @@ PYTEST        ?=
 BIN           := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-debian demo demo-stop lint sim bench clean
+.PHONY: help test test-debian test-systemd deb demo demo-stop lint sim bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,16 @@ test: ## Prepare what is missing and run every test (PYTEST="-k words" chooses)
 test-debian: ## The tests that meet libraries, on Debian's own versions of them
 	@$(PYTHON) tools/prepare.py
 	@.venv-debian/bin/python -m pytest tests/kernel tests/forwarder tests/runtime tests/admin tests/live $(PYTEST)
+
+test-systemd: deb ## The package on two machines of their own, each with a real systemd (root)
+	@$(PYTHON) tools/prepare.py
+	@$(PYTHON) tools/prepare.py machine
+	@$(BIN)/python -m tests.systemd.root build/machine build/deb/l2tpd_*.deb
+	@$(BIN)/python -m pytest tests/systemd $(PYTEST)
+
+deb: ## The Debian package, in build/deb
+	@$(PYTHON) tools/prepare.py package
+	@packaging/build-deb build/deb
 
 demo: ## Two hosts, a pseudowire, a ping (ENCAPSULATION=udp|ip, KEEP=1 leaves it running)
 	@$(PYTHON) tools/prepare.py demo

@@ -1,4 +1,6 @@
-"""Make what `make test` needs (or, with the argument "demo", what `make demo` needs), and say what is skipped.
+"""Make what `make test` needs, and say what is skipped; with the argument "demo" what `make demo` needs.
+
+With "package" only the Debian packages that `make deb` needs are installed, with "machine" those of `make test-systemd`.
 
 On Debian as root, missing Debian packages are installed.  Then virtual environments are made in the checkout:
 
@@ -28,6 +30,8 @@ LIBRARIES = [
     "python3-setproctitle", "python3-zmq",
 ]  # fmt: skip
 FOR_TESTS = [*BASICS, "iputils-ping", "tshark", *LIBRARIES]
+FOR_PACKAGE = ["debhelper", "dh-python", "pybuild-plugin-pyproject", "python3-all", "python3-setuptools"]
+FOR_MACHINES = ["apparmor", "debootstrap", "lintian", "man-db", "systemd"]
 PEERS = ["softether-common", "softether-vpncmd", "softether-vpnserver"]
 
 TEST_TOOLS = ["hypothesis>=6.100", "pytest>=8", "pytest-timeout>=2.3"]
@@ -37,6 +41,8 @@ TEST_TOOLS = ["hypothesis>=6.100", "pytest>=8", "pytest-timeout>=2.3"]
 def main() -> int:
     if sys.version_info < (3, 11):  # noqa: UP036 - started by whatever Python there is, so that it can say so
         return fail(f"Python 3.11 or newer is needed, and this is {sys.version.split()[0]}: make PYTHON=python3.11 ...")
+    if only := {"package": FOR_PACKAGE, "machine": FOR_MACHINES}.get("".join(sys.argv[1:])):
+        return install_packages(only)
     tests = "demo" not in sys.argv[1:]
     if shutil.which("apt-get") is None:
         if tests:
@@ -59,6 +65,20 @@ def main() -> int:
     make_environment(ROOT / ".venv", Path(sys.executable))
     if tests and not missing_packages(LIBRARIES):
         make_environment(ROOT / ".venv-debian", Path("/usr/bin/python3"), debian=True)
+    return 0
+
+
+def install_packages(names: list[str]) -> int:
+    """Install those of the Debian packages that are missing; 1 where that is not possible."""
+    if shutil.which("apt-get") is None:
+        return fail("this needs Debian")
+    missing = missing_packages(names)
+    if missing and os.geteuid() != 0:
+        return fail(f"this needs root, to install Debian's {' '.join(missing)}")
+    if missing:
+        say(f"installing Debian's {' '.join(missing)}")
+        apt("update")
+        apt("install", "--yes", "--no-install-recommends", *missing)
     return 0
 
 
