@@ -185,8 +185,7 @@ class Connection:
     def linger(self, now: float) -> None:
         """Serve no state machine any more; acknowledge and retransmit for one full cycle, then be gone."""
         self.receiver = self.failure = None
-        if self._linger is None:
-            self._linger = self.context.timers.at(now + self.context.limits.linger, self.release)
+        self._linger = self.context.timers.at(now + self.context.limits.linger, self.release)
         self.context.touch(self)
 
     def abandon(self, now: float) -> None:

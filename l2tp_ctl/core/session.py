@@ -6,7 +6,7 @@ describes exists.  Until then the message waits.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from l2tp_ctl.catalogue import Entry, Field
 from l2tp_ctl.core.acceptance import cookie_warning, refuse_call
@@ -69,11 +69,9 @@ class Session:
     # ---- What happens to it.
 
     def call(self, now: float) -> None:
-        """Begin a call of ours, unless one is under way."""
-        if self.state is SessionState.IDLE and self._waiting is None:
-            self._sender = True
-            self.fire(SessionEvent.CALL, now)
-            self.tunnel.new_call(now)
+        """Begin a call of ours; only while none is under way."""
+        self.fire(SessionEvent.CALL, now)
+        self.tunnel.new_call(now)
 
     def call_in(self, seconds: float, now: float) -> None:
         """Begin a call of ours after some time, unless the peer began one until then."""
@@ -85,7 +83,7 @@ class Session:
         if self.state is SessionState.WAIT_REPLY and self._waiting is None:
             theirs = message.tie_breaker
             if theirs is None or self._tie_breaker < theirs:
-                self.fire(SessionEvent.ICRQ_WIN, now, message=message)
+                self.fire(SessionEvent.ICRQ_WIN, now, loser=message.local_session_id or 0)
                 return
             if self._tie_breaker == theirs:
                 self.fire(SessionEvent.ICRQ_DRAW, now, result=Result(CallResult.TIE))
@@ -96,8 +94,7 @@ class Session:
         elif self.state is not SessionState.IDLE:
             # The peer forgot the session that we had, and begins anew.
             self.fire(SessionEvent.ICRQ_OK, now, result=Result(CallResult.STATE, text="replaced by a new ICRQ"))
-        if self.tunnel.established:
-            self._take(message, now)
+        self._take(message, now)
 
     def receive(self, message: Message, now: float) -> None:
         """Take any later message of the session."""
@@ -112,7 +109,7 @@ class Session:
                 reason = describe(MessageType.CDN, message.result)
                 self.last_error = f"peer: {reason}"
                 self.tunnel.log(Entry.PEER_STOPPED, msg_type="CDN", reason=reason)
-                self.fire(SessionEvent.CDN, now, message=message)
+                self.fire(SessionEvent.CDN, now)
             case _ if refusal is not None:
                 self.close(refusal, now)
             case MessageType.SLI:
@@ -132,7 +129,7 @@ class Session:
             self.mtu = mtu
         if message is not None:
             good, bad = _EVENTS[MessageType(message.type)]
-            self.fire(bad if refusal else good, now, message=message, result=refusal)
+            self.fire(bad if refusal else good, now, result=refusal)
         elif refusal is not None:
             self.close(refusal, now)
 
@@ -178,10 +175,8 @@ class Session:
 
     # ---- The tables' machine.
 
-    def fire(
-        self, event: SessionEvent, now: float, *, message: Message | None = None, result: Result | None = None
-    ) -> None:
-        """Apply one event.  ``message`` caused it; ``result`` is what a CDN tells.
+    def fire(self, event: SessionEvent, now: float, *, result: Result | None = None, loser: int = 0) -> None:
+        """Apply one event.  ``result`` is what a CDN tells, ``loser`` the session id of a call that loses a tie.
 
         Raises KeyError for an event that the tables call a violation.
         """
@@ -201,9 +196,9 @@ class Session:
             self._log(Entry.SESSION_DOWN, name=self.settings.name, reason=reason)
         if event in _RECEIVED and state is not before and result is None:
             self._log_state(_RECEIVED[event], sent=False)
-        self._act(action, message, result, now)
+        self._act(action, result, loser, now)
 
-    def _act(self, action: SessionAction, message: Message | None, result: Result | None, now: float) -> None:
+    def _act(self, action: SessionAction, result: Result | None, loser: int, now: float) -> None:
         match action:
             case SessionAction.WAIT:
                 pass
@@ -221,11 +216,13 @@ class Session:
             case SessionAction.BECOME_RECIPIENT | SessionAction.CLEAN:
                 self._clean(now)
             case SessionAction.CDN_LOSER:
-                self.tunnel.refuse_call(message, Result(CallResult.TIE), now)
+                self.tunnel.refuse_call(loser, Result(CallResult.TIE), now)
             case SessionAction.CDN_CLEAN:
                 self._log_state(MessageType.CDN, sent=True)
                 self._submit(MessageType.CDN, now, result=result)
                 self._clean(now)
+            case never:
+                assert_never(never)
 
     # ---- Messages of the peer.
 
@@ -264,7 +261,7 @@ class Session:
         if refusal is not None:
             if message.type is MessageType.ICRQ:
                 self.tunnel.log(Entry.FAILED_TO_NEW_SESSION)
-            self.fire(bad, now, message=message, result=refusal)
+            self.fire(bad, now, result=refusal)
             return
         if message.type is not MessageType.ICCN:
             warning = cookie_warning(self.tunnel.settings.cookie_length, message)
@@ -272,7 +269,7 @@ class Session:
                 self.tunnel.log(warning, msg_type=message_name(message.type))
         pseudowire = self.terms.pseudowire(self.tunnel.connection)
         if pseudowire == self._pseudowire:
-            self.fire(good, now, message=message)
+            self.fire(good, now)
         else:
             self._waiting = message
             self._set(pseudowire)

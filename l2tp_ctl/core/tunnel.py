@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from l2tp_ctl.catalogue import Entry, Field
 from l2tp_ctl.core.acceptance import Refusal, find_session, refuse_connection
@@ -73,6 +73,8 @@ class Tunnel:
         self.peer_vendor_name = b""
         self.sessions = [Session(self, session, errors.get(session.name, ""), now) for session in settings.sessions]
         self._tie_breaker = b""
+        self._rival = connection
+        """The connection whose SCCRQ crossed ours last."""
         self._setup: Timer | None = None
         self._hello: Timer | None = None
         self._adopt(connection)
@@ -100,11 +102,12 @@ class Tunnel:
 
     def contest(self, rival: Connection, message: Message, now: float) -> None:
         """Decide between our SCCRQ and the peer's, which came over ``rival`` (RFC 3931, section 5.4.3)."""
+        self._rival = rival
         ours, theirs = self._tie_breaker, message.tie_breaker
         self.log(Entry.TIE_BREAK_CHECK, local_tie=ours.hex(), remote_tie=theirs.hex() if theirs else "none")
         if theirs is None or ours < theirs:
             self.log(Entry.WIN_TIE_BREAK)
-            self.fire(TunnelEvent.SCCRQ_WIN, now, rival=rival)
+            self.fire(TunnelEvent.SCCRQ_WIN, now)
         elif ours == theirs:
             self.log(Entry.DRAW_TIE_BREAK)
             rival.abandon(now)
@@ -113,7 +116,7 @@ class Tunnel:
             self.log(Entry.LOSE_TIE_BREAK)
             refusal = self._judge(message, rival)
             event = TunnelEvent.SCCRQ_LOSE_BAD if refusal else TunnelEvent.SCCRQ_LOSE_OK
-            self.fire(event, now, result=refusal, rival=rival)
+            self.fire(event, now, result=refusal)
 
     def receive(self, message: Message, now: float) -> None:
         """Take one message, each once and in order."""
@@ -132,14 +135,15 @@ class Tunnel:
             self.log(Entry.RECEIVE_BUT_IGNORED, msg_type=message.type.text, state=state)
         elif message.type in _OUTGOING:
             self.log(_OUTGOING[message.type], func="receive")
-            self.refuse_call(message, Result(CallResult.NO_FACILITIES_EVER, text="outgoing calls are not used"), now)
+            result = Result(CallResult.NO_FACILITIES_EVER, text="outgoing calls are not used")
+            self.refuse_call(message.local_session_id, result, now)
         elif message.type is MessageType.ICRQ:
             self._receive_icrq(message, now)
         elif message.type in _OF_A_SESSION:
             self._receive_for_session(message, now)
         elif (problem := fault(message)) is not None:
             self.close(Result(StopResult.ERROR, problem.error, problem.text), now)
-        elif message.type is MessageType.HELLO:
+        else:
             self.log(Entry.RECEIVE_HELLO_SEND_ZLB_ACK)
 
     def new_call(self, now: float) -> None:
@@ -176,29 +180,20 @@ class Tunnel:
         """Send a message reliably and in order."""
         self.connection.submit(message, now)
 
-    def refuse_call(self, message: Message | None, result: Result, now: float) -> None:
-        """Send a CDN for a call that no session of ours stands for."""
-        if message is not None:
-            refusal = Message(
-                type=MessageType.CDN,
-                result=result,
-                local_session_id=self.context.session_id(),
-                remote_session_id=message.local_session_id or 0,
-            )
-            self.submit(refusal, now)
+    def refuse_call(self, peer_id: int | None, result: Result, now: float) -> None:
+        """Send a CDN for a call of the peer's, by its session id if it told one; no session of ours stands for it."""
+        refusal = Message(
+            type=MessageType.CDN,
+            result=result,
+            local_session_id=self.context.session_id(),
+            remote_session_id=peer_id or 0,
+        )
+        self.submit(refusal, now)
 
     # ---- The table's machine.
 
-    def fire(
-        self,
-        event: TunnelEvent,
-        now: float,
-        *,
-        result: Result | None = None,
-        rival: Connection | None = None,
-        soon: bool = False,
-    ) -> None:
-        """Apply one event.  ``result`` is what a StopCCN tells, ``rival`` the connection that the peer began.
+    def fire(self, event: TunnelEvent, now: float, *, result: Result | None = None, soon: bool = False) -> None:
+        """Apply one event.  ``result`` is what a StopCCN tells.
 
         Raises KeyError for an event that the table calls a violation.
         """
@@ -218,18 +213,12 @@ class Tunnel:
             self._log_state(_RECEIVED[event], sent=False)
         if state is TunnelState.ESTABLISHED and before is not state:
             self._enter_established(now)
-        self._act(action, result, rival, now)
+        self._act(action, result, now)
         if state is TunnelState.IDLE:
             lost = before is TunnelState.ESTABLISHED and event is not TunnelEvent.STOPCCN
             self.owner.ended(self, now, soon=soon or lost or event is TunnelEvent.SCCRQ_DRAW)
 
-    def _act(
-        self,
-        action: TunnelAction,
-        result: Result | None,
-        rival: Connection | None,
-        now: float,
-    ) -> None:
+    def _act(self, action: TunnelAction, result: Result | None, now: float) -> None:
         match action:
             case TunnelAction.SEND_SCCRQ:
                 self._bound_setup(now)
@@ -245,20 +234,22 @@ class Tunnel:
             case TunnelAction.OPEN_SESSIONS:
                 self._open_sessions(now)
             case TunnelAction.SWITCH_SEND_SCCRP:
-                self._switch(rival, now)
+                self._switch(now)
                 self._bound_setup(now)
                 self._send_opening(MessageType.SCCRP, now)
             case TunnelAction.SWITCH_STOPCCN:
-                self._switch(rival, now)
+                self._switch(now)
                 self._stop(result, now)
                 self._clean(now)
             case TunnelAction.STOPCCN_LOSER:
-                self._stop_loser(rival, now)
+                self._stop_loser(now)
             case TunnelAction.STOPCCN_CLEAN:
                 self._stop(result, now)
                 self._clean(now)
             case TunnelAction.CLEAN:
                 self._clean(now)
+            case never:
+                assert_never(never)
 
     # ---- Messages of the peer.
 
@@ -307,14 +298,15 @@ class Tunnel:
         problem = fault(message)
         if problem is not None:
             self.log(Entry.FAILED_TO_NEW_SESSION)
-            self.refuse_call(message, Result(CallResult.ERROR, problem.error, problem.text), now)
+            refusal = Result(CallResult.ERROR, problem.error, problem.text)
+            self.refuse_call(message.local_session_id, refusal, now)
             return
         settings = find_session(self.settings.sessions, message)
         if settings is None:
             self.log(Entry.REMOTE_END_ID_MISMATCH, msg_type="ICRQ")
             identifier = (message.remote_end_id or b"").decode("ascii", "backslashreplace")
             self.log(Entry.CANNOT_FIND_SESSION_CONFIG, id=identifier)
-            self.refuse_call(message, Result(CallResult.FORWARDER, text="unknown Remote End ID"), now)
+            self.refuse_call(message.local_session_id, Result(CallResult.FORWARDER, text="unknown Remote End ID"), now)
             return
         for session in self.sessions:
             if session.settings is settings:
@@ -328,7 +320,8 @@ class Tunnel:
         if session is not None and session.tunnel is self:
             session.receive(message, now)
         elif message.type is not MessageType.CDN:
-            self.refuse_call(message, Result(CallResult.ERROR, GeneralError.SESSION_ID, "no such session"), now)
+            result = Result(CallResult.ERROR, GeneralError.SESSION_ID, "no such session")
+            self.refuse_call(message.local_session_id, result, now)
 
     # ---- Messages of ours.
 
@@ -351,9 +344,8 @@ class Tunnel:
         self._log_state(MessageType.STOPCCN, sent=True)
         self.submit(stop_message(self.connection, result or Result(StopResult.STATE)), now)
 
-    def _stop_loser(self, rival: Connection | None, now: float) -> None:
-        if rival is None:
-            return
+    def _stop_loser(self, now: float) -> None:
+        rival = self._rival
         # The peer learnt our nonce from our SCCRQ: only what is signed with it can it verify.
         rival.authentication.local_nonce = self.connection.authentication.local_nonce
         rival.submit(stop_message(rival, Result(StopResult.EXISTS, text="lost the tie break")), now)
@@ -367,21 +359,18 @@ class Tunnel:
         connection.failure = self._delivery_failed
         self.log(Entry.TUNNEL_CREATE_SUCCEEDED, id=connection.local_id)
 
-    def _switch(self, rival: Connection | None, now: float) -> None:
+    def _switch(self, now: float) -> None:
         """Go on over the connection that the peer began; ours lost the tie."""
-        if rival is None:
-            return
         # The winner's StopCCN to the loser is signed with the nonce of the winner's own SCCRQ.
-        self.connection.authentication.peer_nonce = rival.authentication.peer_nonce
+        self.connection.authentication.peer_nonce = self._rival.authentication.peer_nonce
         self.connection.abandon(now)
         self.initiator = False
-        self._adopt(rival)
+        self._adopt(self._rival)
         for session in self.sessions:
             session.fire(SessionEvent.CONTROL_CLOSED, now)  # the initiator goes first
 
     def _enter_established(self, now: float) -> None:
-        if self._setup is not None:
-            self._setup.cancel()
+        self._disarm()
         self.last_error = ""
         self.log(Entry.TUNNEL_UP, tun_name=self.settings.name, address=str(self.connection.address))
         self._arm_hello(now)
@@ -396,9 +385,7 @@ class Tunnel:
                 session.fire(SessionEvent.CONTROL_OPEN, now)
 
     def _clean(self, now: float) -> None:
-        for timer in (self._setup, self._hello):
-            if timer is not None:
-                timer.cancel()
+        self._disarm()
         for session in self.sessions:
             session.fire(SessionEvent.CONTROL_CLOSED, now)
         self.log(Entry.CLEANUP_TUNNEL_BY_NAME, name=self.settings.name)
@@ -406,9 +393,13 @@ class Tunnel:
         self.log(Entry.DELETE_TUNNEL)
 
     def _bound_setup(self, now: float) -> None:
-        if self._setup is not None:
-            self._setup.cancel()
+        self._disarm()
         self._setup = self.context.timers.at(now + self.context.limits.setup, self._setup_expired)
+
+    def _disarm(self) -> None:
+        for timer in (self._setup, self._hello):
+            if timer is not None:
+                timer.cancel()
 
     def _setup_expired(self, now: float) -> None:
         self.close(Result(StopResult.STATE, text="setup timed out"), now)
