@@ -30,6 +30,8 @@ class Outgoing:
     """How often it was sent."""
     in_flight: bool = False
     """Sent, and not presumed lost."""
+    sent_at: float = 0.0
+    """When it was sent last."""
 
 
 class Channel:
@@ -50,6 +52,8 @@ class Channel:
         """When the oldest unacknowledged message counts as lost."""
         self.retransmissions = 0
         """Messages sent again since the beginning."""
+        self.rtt: float | None = None
+        """Seconds from a message to its acknowledgement, smoothed (RFC 6298, section 2); None until there was one."""
         self.peer_window = DEFAULT_WINDOW
         self._threshold = float(DEFAULT_WINDOW)
         self._congestion_window = 1.0
@@ -117,6 +121,7 @@ class Channel:
         for outgoing in sending:
             outgoing.sends += 1
             outgoing.in_flight = True
+            outgoing.sent_at = now
         if sending and self.deadline is None:
             self.deadline = now + self._timeout
         return sending
@@ -148,7 +153,7 @@ class Channel:
         if count > len(self._unacknowledged):
             return False
         for _ in range(count):
-            self._unacknowledged.popleft()
+            self._measure(self._unacknowledged.popleft(), now)
             self._grow()
         if count:
             self._timeouts = 0
@@ -172,6 +177,11 @@ class Channel:
             ready.append(found)
             self.nr = (self.nr + 1) % _MODULUS
         return None, ready
+
+    def _measure(self, outgoing: Outgoing, now: float) -> None:
+        if outgoing.sends == 1:  # of one sent twice nobody knows which was acknowledged
+            seconds = now - outgoing.sent_at
+            self.rtt = seconds if self.rtt is None else self.rtt + (seconds - self.rtt) / 8
 
     def _grow(self) -> None:
         """Open the congestion window for one acknowledged message (appendix A)."""

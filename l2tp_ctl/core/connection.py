@@ -120,10 +120,12 @@ class Connection:
         message_type = peek_type(avps)
         self.authenticate(data, header, avps, message_type, now)
         if not avps:
+            self._count("received", "zlb")
             self._acknowledged(header, now)
             return
         message = self.interpret(avps)
         if message.type is MessageType.ACK:
+            self._count("received", "ack")
             self.log(Entry.RECEIVE_EXPLICIT_ACK)
             self._acknowledged(header, now)
             return
@@ -171,6 +173,7 @@ class Connection:
             return
         for outgoing in self.channel.transmit(now):
             message = outgoing.message
+            self.context.counters["retransmissions"] += outgoing.sends > 1
             self.log(Entry.SEND_CONTROL_PACKET, n=outgoing.sends, msg_type=message_name(message.type))
             try:
                 self._send(message, outgoing.ns)
@@ -236,7 +239,11 @@ class Connection:
         if len(data) > self.context.limits.message:
             raise ValueError(f"a message of {len(data)} octets")
         self.channel.ack_due = False
+        self._count("sent", message_name(message.type))
         self.context.effects.append(Send(self.address, data))
+
+    def _count(self, what: str, name: str) -> None:
+        self.context.counters[f"{what}-{name.lower()}"] += 1
 
     def _acknowledge(self) -> None:
         """Acknowledge at once: explicitly where messages are signed, by a ZLB elsewhere (section 4.3)."""
@@ -245,6 +252,7 @@ class Connection:
             return
         self.channel.ack_due = False
         data = codec.encode_zlb(self.peer_id, self.channel.next_ns, self.channel.nr)
+        self._count("sent", "zlb")
         self.context.effects.append(Send(self.address, data))
 
     def _arm(self) -> None:

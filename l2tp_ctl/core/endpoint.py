@@ -156,10 +156,27 @@ class Endpoint:
         self._context.flush(now)
         return cleared
 
+    def put_down(self, name: str, now: float) -> list[str]:
+        """End the tunnel with this name, and have none until it is put up; return its name."""
+        found = [peer for peer in self._peers if peer.settings.name == name]
+        for peer in found:
+            peer.put_down(now)
+        self._context.flush(now)
+        return [peer.settings.name for peer in found]
+
+    def put_up(self, name: str, now: float) -> list[str]:
+        """Let the tunnel with this name begin and answer again; return its name."""
+        found = [peer for peer in self._peers if peer.settings.name == name]
+        for peer in found:
+            peer.put_up(now)
+        self._context.flush(now)
+        return [peer.settings.name for peer in found]
+
     def reload(
         self, tunnels: Iterable[TunnelSettings], now: float, *, templates: Iterable[TemplateSettings] = ()
     ) -> None:
-        """Take a new configuration; what it does not change goes on untouched."""
+        """Take a new configuration; what it does not change goes on untouched, and what was put down stays down."""
+        down = {peer.settings.name for peer in self._peers if peer.down}
         wanted = {settings.name: settings for settings in tunnels}
         made = [peer for template in self._templates for peer in template.peers.values()]
         known = {template.settings: template for template in self._templates}
@@ -173,7 +190,9 @@ class Endpoint:
             elif settings != peer.settings:
                 peer.reconfigure(settings, now)
         present = {peer.settings.name: peer for peer in self._peers}
-        self._peers = [present.get(name) or self._add(settings, now) for name, settings in wanted.items()] + staying
+        self._peers = [
+            present.get(name) or self._add(settings, now, down=name in down) for name, settings in wanted.items()
+        ] + staying
         self._context.flush(now)
 
     def shutdown(self, now: float) -> None:
@@ -186,6 +205,10 @@ class Endpoint:
     def quiet(self) -> bool:
         """Whether every message of ours is acknowledged."""
         return all(connection.channel.idle for connection in self._context.connections.values())
+
+    def addresses(self) -> set[Address]:
+        """Return where control connections are, those that only linger included."""
+        return {connection.address for connection in self._context.connections.values()}
 
     # ---- What comes out.
 
@@ -254,8 +277,9 @@ class Endpoint:
         self._by_address[address.encapsulation, address.peer] = peer
         return peer
 
-    def _add(self, settings: TunnelSettings, now: float) -> Peer:
+    def _add(self, settings: TunnelSettings, now: float, *, down: bool) -> Peer:
         peer = Peer(self._context, settings)
+        peer.down = down
         self._by_address[settings.address.encapsulation, settings.address.peer] = peer
         peer.start(now)
         return peer

@@ -28,6 +28,8 @@ from l2tp_ctl.core.views import SessionView, TunnelView
 _CHANGEABLE = ("secrets", "hidden", "hello_interval", "retry", "reconnect_interval", "initiate", "sessions")
 """Settings that may change under a living control connection."""
 
+PUT_DOWN = "put down by the operator"
+
 _START_SPREAD = 0.5
 """Seconds over which the first attempts of many tunnels are spread."""
 
@@ -53,6 +55,8 @@ class Peer:
         self.since = 0.0
         self._errors: dict[str, str] = {}
         """Why each session last failed, over the lives of its control connections."""
+        self.down = False
+        """Whether an operator put it down: it neither begins nor accepts a control connection."""
         self._ended = ended
         self._retry: Timer | None = None
         self._stopped = False
@@ -97,7 +101,22 @@ class Peer:
         else:
             current.log(Entry.ALREADY_HAVE_TUNNEL)
             self.candidates.append(tunnel)
-        tunnel.accept(message, now)
+        tunnel.accept(message, now, Result(StopResult.SHUTDOWN, text=PUT_DOWN) if self.down else None)
+
+    def put_down(self, now: float) -> None:
+        """End the control connection, and have none until :meth:`put_up`."""
+        self.down = True
+        self._hold()
+        for tunnel in [*self._tunnels()]:
+            tunnel.close(Result(StopResult.CLEAR, text=PUT_DOWN), now)
+
+    def put_up(self, now: float) -> None:
+        """Begin again, if it is ours to begin."""
+        if self.down:
+            self.down = False
+            self.last_error = ""
+            self._plan(now, 0.0)
+            self._end_if_idle_later(now)
 
     def clear(self, now: float) -> None:
         """End the control connection because an operator says so; it is begun anew soon."""
@@ -157,23 +176,26 @@ class Peer:
         if self.candidates:
             self.current = self.candidates.pop()
             return
-        limits = self.context.limits
-        if self._ended is not None:  # the peer's retransmissions, and a peer that comes back, still find it for a while
-            self.context.timers.at(now + limits.linger, self._end_if_idle)
-        pause = self.context.spread(limits.restart if soon else self.settings.reconnect_interval, 0.5)
+        self._end_if_idle_later(now)
+        pause = self.context.spread(self.context.limits.restart if soon else self.settings.reconnect_interval, 0.5)
         self._plan(now, pause)
         if self.next_attempt is not None:
             tunnel.log(Entry.TUNNEL_RETRY, tun_name=self.settings.name, seconds=f"{pause:.1f}")
 
+    def _end_if_idle_later(self, now: float) -> None:
+        """Let the peer's retransmissions, and a peer that comes back, find it for a while."""
+        if self._ended is not None:
+            self.context.timers.at(now + self.context.limits.linger, self._end_if_idle)
+
     def _end_if_idle(self, _now: float) -> None:
-        if self._ended is not None and self.current is None:
+        if self._ended is not None and self.current is None and not self.down:
             ended, self._ended = self._ended, None  # once: its number may belong to another peer by then
             ended(self)
 
     # ---- Attempts.
 
     def _plan(self, now: float, pause: float) -> None:
-        if self.settings.initiate and not self._stopped:
+        if self.settings.initiate and not self._stopped and not self.down:
             self._hold()
             self.next_attempt = now + pause
             self._retry = self.context.timers.at(self.next_attempt, self._open)
@@ -256,6 +278,8 @@ class Peer:
             since=tunnel.since,
             next_attempt=None,
             last_error=tunnel.last_error or self.last_error,
+            down=self.down,
+            rtt=channel.rtt,
             sessions=tuple(session.view() for session in tunnel.sessions),
         )
 
@@ -279,7 +303,9 @@ class Peer:
             initiator=self.settings.initiate,
             since=self.since,
             next_attempt=self.next_attempt,
-            last_error=self.last_error,
+            last_error=PUT_DOWN if self.down else self.last_error,
+            down=self.down,
+            rtt=None,
             sessions=tuple(self._idle_sessions()),
         )
 

@@ -94,10 +94,10 @@ class Tunnel:
             session.call(now)
         self.fire(TunnelEvent.LOCAL_OPEN, now)
 
-    def accept(self, message: Message, now: float) -> None:
-        """Answer the SCCRQ that began this control connection."""
+    def accept(self, message: Message, now: float, refusal: Result | None = None) -> None:
+        """Answer the SCCRQ that began this control connection; ``refusal`` is why it is refused whatever it says."""
         self.log(Entry.CREATE_NEW_TUNNEL)
-        refusal = self._judge(message, self.connection)
+        refusal = self._judge(message, self.connection) or refusal
         self.fire(TunnelEvent.SCCRQ_BAD if refusal else TunnelEvent.SCCRQ_OK, now, result=refusal)
 
     def contest(self, rival: Connection, message: Message, now: float) -> None:

@@ -60,4 +60,8 @@ class TunnelView:
     next_attempt: float | None
     """When the next SCCRQ is due, on the Endpoint's clock; None while connected or when this end only answers."""
     last_error: str
+    down: bool
+    """Whether an operator put it down."""
+    rtt: float | None
+    """Seconds from a control message to its acknowledgement, smoothed; None until there was one."""
     sessions: tuple[SessionView, ...]

@@ -43,6 +43,8 @@ def tunnel_answer(view: TunnelView, now: float) -> Tunnel:
         uptime=_uptime(view, now),
         next_attempt=None if view.next_attempt is None else max(0.0, view.next_attempt - now),
         last_error=view.last_error,
+        enabled=not view.down,
+        rtt=view.rtt,
     )
 
 
