@@ -80,7 +80,8 @@ class Bench:
 
     def __init__(self, *tunnels: TunnelSettings, limits: Limits | None = None, seed: int = 0, **more: Any) -> None:
         self.now = 1000.0
-        self.endpoint = Endpoint(tunnels or (tunnel(),), entropy=Random(seed).randbytes, limits=limits, **more)
+        options = {"entropy": Random(seed).randbytes, "limits": limits} | more
+        self.endpoint = Endpoint(tunnels or (tunnel(),), **options)
         self.logs: list[Log] = []
         self.lines: list[str] = []
         self.states: list[StateChange] = []

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from l2tp_ctl.core.message import Message, MessageType
-from tests.core.bench import ADDRESS, HIGHEST, LOWEST, Bench, FarEnd
+from tests.core.bench import ADDRESS, HIGHEST, LOWEST, Bench, FarEnd, session, tunnel
 from tests.core.stages import STAGES
 from tests.core.strategies import messages
 
@@ -114,6 +114,10 @@ OTHER_EVENTS = st.one_of(
             _event(lambda bench: bench.endpoint.link_changed("if-s1", up=True, now=bench.now)),
             _event(lambda bench: bench.endpoint.helper_lost(bench.now)),
             _event(lambda bench: bench.endpoint.helper_back(bench.now)),
+            _event(lambda bench: bench.endpoint.put_down("t1", bench.now)),
+            _event(lambda bench: bench.endpoint.put_up("t1", bench.now)),
+            _event(lambda bench: bench.endpoint.reload([tunnel(session("s1"), initiate=True)], bench.now)),
+            _event(lambda bench: bench.endpoint.reload([tunnel(session("s1"), session("s3"))], bench.now)),
         ]
     ),
 )

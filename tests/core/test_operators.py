@@ -304,3 +304,16 @@ def test_a_configured_tunnel_takes_an_address_over_from_a_template() -> None:
     again = _spoke(bench, 0x101)
     again.establish()
     assert [view.name for view in bench.endpoint.tunnels() if view.state == "established"] == ["own"]
+
+
+def test_a_template_that_is_gone_takes_its_peers_with_it() -> None:
+    bench = Bench(templates=[_template()])
+    spoke = _spoke(bench, 0x100)
+    spoke.establish()
+    bench.endpoint.reload([tunnel()], bench.now)
+    bench.settle()
+    assert spoke.types == [MessageType.STOPCCN]
+    assert [view.name for view in bench.endpoint.tunnels()] == ["t1"]
+    bench.run(40.0)
+    assert bench.endpoint._context.connections == {}
+    assert bench.endpoint.next_timer() is None
