@@ -42,12 +42,25 @@ class Command(StrEnum):
     """``{"target": name | interface}`` → ``{"cleared": [name, …]}``."""
     MONITOR = "monitor"
     """``{}`` → ``{}``, and a ``Change`` for each change of a tunnel's or session's state."""
+    SHOW_LOG = "show-log"
+    """``{}``, ``{"tunnel": str}`` or ``{"level": str}`` → ``{"lines": [LogLine, …]}``, oldest first."""
+    FOLLOW_LOG = "follow-log"
+    """The same, and a ``LogLine`` for each new one."""
 
 
-READ_ONLY = frozenset({Command.SHOW_TUNNELS, Command.SHOW_TUNNEL, Command.SHOW_SESSIONS, Command.MONITOR})
+READ_ONLY = frozenset(
+    {
+        Command.SHOW_TUNNELS,
+        Command.SHOW_TUNNEL,
+        Command.SHOW_SESSIONS,
+        Command.MONITOR,
+        Command.SHOW_LOG,
+        Command.FOLLOW_LOG,
+    }
+)
 """Commands that change nothing."""
 
-STREAMS = frozenset({Command.MONITOR})
+STREAMS = frozenset({Command.MONITOR, Command.FOLLOW_LOG})
 """Commands whose answer is followed by events until one side closes the connection."""
 
 
@@ -67,6 +80,8 @@ class ErrorCode(StrEnum):
 
     MALFORMED = "malformed"
     """The frame is not a request of this contract."""
+    Command.SHOW_LOG: {"tunnel": False, "level": False},
+    Command.FOLLOW_LOG: {"tunnel": False, "level": False},
     VERSION = "version"
     """The request's ``v`` is not a version that is spoken here."""
     UNKNOWN_COMMAND = "unknown-command"
@@ -174,6 +189,33 @@ class Request(NamedTuple):
 
     def body(self) -> dict[str, Any]:
         """Return the request as a frame's body."""
+class LogLine(TypedDict):
+    """One line of the log."""
+
+    time: float
+    """Seconds since 1970."""
+    level: str
+    """``error``, ``warn``, ``notice``, ``info`` or ``debug``."""
+    id: str
+    """Of the message catalogue: what ``l2tp-admin explain`` takes."""
+    message: str
+    tunnel: str
+    session: str
+    """Empty where the line is about no one tunnel, no one session."""
+    fields: dict[str, str | int]
+    """What the message was filled in with."""
+
+
+class Reloaded(TypedDict):
+    """What a new configuration has changed: names of tunnels and templates."""
+
+    added: list[str]
+    changed: list[str]
+    removed: list[str]
+    needs_restart: list[str]
+    """Keys whose new values take effect when l2tp-ctl is started again."""
+
+
         return {"v": VERSION, "id": self.id, "command": self.command.value, "args": self.args}
 
 

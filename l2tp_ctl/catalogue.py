@@ -127,6 +127,7 @@ class Entry(Enum):
     # ---- Our own.
 
     CONFIG_ERROR = ERROR, "{tag}: {problem}"
+    CONFIG_REMEDY = NOTICE, "{where}: {remedy}"
     HELPER_LOST = ERROR, "connection to l2tp-kernel lost: {error}"
     HELPER_REFUSED = ERROR, "l2tp-kernel refused {verb}: {reason}"
     HELPER_FAILED = ERROR, "l2tp-kernel failed {verb}: {error}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,13 +43,18 @@ class Configuration:
     listeners: tuple[ListenAddress, ...]
     """One for each listen address and encapsulation that some tunnel or template uses there."""
     parameters: tuple[tuple[str, str, str], ...]
-    """What was set for each tunnel and template, as ``(name, key, value)``, for the log; a password only by its file."""
+    """What was set for each tunnel and template, as ``(name, key, value)`` for the log; passwords are named by file."""
 
 
+    log_memory: int
+    """Octets of log lines that are kept in memory."""
 class ConfigError(Exception):
-    """The file is not usable; ``problems`` is never empty."""
+    """The file is not usable; ``problems`` is never empty.
 
-    def __init__(self, path: Path, problems: list[Problem]) -> None:
+    ``useless`` are the tunnels and sessions that some problem is about: a log entry, the tunnel, the session.
+    """
+
+    def __init__(self, path: Path, problems: list[Problem], tables: Mapping[str, object] | None = None) -> None:
         super().__init__("\n".join(f"{path}: {problem.text} ({problem.remedy})" for problem in problems))
         self.path = path
         self.problems = problems
@@ -61,6 +66,7 @@ def load(path: Path, credentials: Path | None = None) -> Configuration:
     Relative password files are found beside the configuration file; or in ``credentials``, where a slash in the name
     is an underscore, as ``LoadCredential=`` names the files of a directory (systemd.exec(5)).
     """
+        self.useless = [*_useless(problems, tables or {})]
     try:
         text = path.read_text("utf-8")
     except OSError as error:
@@ -94,7 +100,7 @@ def parse(path: Path, text: str, secret: Callable[[Path], Secret]) -> Configurat
     tunnel_reader = TunnelReader(reader, local, secret)
     tunnels, templates = tunnel_reader.tunnels(tables[0]), tunnel_reader.templates(tables[1])
     if reader.problems:
-        raise ConfigError(path, reader.problems)
+        raise ConfigError(path, reader.problems, tree.values)
     return Configuration(
         kernel_directory=daemon["kernel-directory"],
         admin_socket=daemon["admin-socket"],
@@ -109,6 +115,7 @@ def parse(path: Path, text: str, secret: Callable[[Path], Secret]) -> Configurat
             for name, table in itertools.chain.from_iterable(kind.items() for kind in tables)
             for key, value in table.items()
             if key != "session"
+        log_memory=daemon["log-memory"] * 1024,
         ),
     )
 
@@ -120,6 +127,25 @@ def _check_addresses(reader: Reader, addresses: tuple[str, ...]) -> None:
             reader.report("listen.addresses", "list each once", problem=f"{address} is there twice")
         elif is_wildcard(address) and any(same_family(address, other) for other in addresses if other != address):
             reader.report("listen.addresses", f"keep {address} or the others of its family", problem="they overlap")
+
+def _useless(problems: list[Problem], values: Mapping[str, object]) -> Iterator[tuple[Entry, str, str]]:
+    """Go through the tables of tunnels, templates and sessions that some problem is about."""
+    for kind in ("tunnel", "template"):
+        for tunnel, table in _items(values.get(kind)):
+            for session, _ in _items(dict(_items(table)).get("session")):
+                if _is_about(f"{kind}.{tunnel}.session.{session}", problems):
+                    yield Entry.GET_SESSION_CONFIGURATION_FAILED, tunnel, session
+            if _is_about(f"{kind}.{tunnel}", problems):
+                yield Entry.GET_TUNNEL_CONFIGURATION_FAILED, tunnel, ""
+
+
+def _items(table: object) -> Iterable[tuple[str, object]]:
+    return table.items() if isinstance(table, dict) else ()
+
+
+def _is_about(path: str, problems: list[Problem]) -> bool:
+    return any(problem.key == path or problem.key.startswith(f"{path}.") for problem in problems)
+
 
 
 def _listeners(

@@ -233,6 +233,7 @@ DAEMON: Mapping[str, Key] = {
     "plane": Key(choice({plane.name.lower(): plane for plane in Plane}), "auto"),
     "log-level": Key(choice({level.name.lower(): level for level in Level}), "info"),
     "log-format": Key(choice({"text": "text", "json": "json"}), "text"),
+    "log-memory": Key(integer(16, 65536), 1024),
 }
 
 TUNNEL: Mapping[str, Key] = {
@@ -252,6 +253,7 @@ TUNNEL: Mapping[str, Key] = {
     "initiate": Key(FLAG, default=True),
     "reconnect-interval": Key(seconds(3600, none=False), 10),
     "compatibility": Key(choice({item.value: item for item in Compatibility}), "auto"),
+    "reserved-bits": Key(choice({"ignore": False, "discard": True}), "ignore"),
 }
 
 SESSION: Mapping[str, Key] = {

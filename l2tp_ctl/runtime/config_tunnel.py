@@ -140,6 +140,7 @@ class TunnelReader:
             initiate=values["initiate"],
             reconnect_interval=values["reconnect-interval"],
             compatibility=values["compatibility"],
+            discard_reserved=values["reserved-bits"],
             sessions=tuple(_session(path.rpartition(".")[2], session) for path, session in sessions),
         )
 

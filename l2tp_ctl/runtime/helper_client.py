@@ -33,10 +33,12 @@ _LARGEST_PACKET = 64
 class HelperError(Exception):
     """The helper did not do what it was asked; the text says why."""
 
-    entry = Entry.HELPER_LOST
+    def entry(self, _verb: Verb) -> Entry:
+        """Return the log entry that tells of it."""
+        return Entry.HELPER_LOST
 
     def fields(self, verb: Verb) -> dict[str, Field]:
-        """Return the fields of the log entry that tells of it."""
+        """Return the fields of that entry."""
         return {"error": str(self), "verb": verb.name}
 
 
@@ -47,21 +49,33 @@ class HelperGoneError(HelperError):
 class HelperRefusedError(HelperError):
     """It does not allow it."""
 
-    entry = Entry.HELPER_REFUSED
-
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.name.lower().replace("_", "-"))
         self.reason = reason
 
     def fields(self, verb: Verb) -> dict[str, Field]:
-        """Return the fields of the log entry that tells of it."""
+        """Return the fields of that entry."""
         return {"reason": str(self), "verb": verb.name}
 
+
+    def entry(self, _verb: Verb) -> Entry:
+        """Return the log entry that tells of it."""
+        return Entry.HELPER_REFUSED
 
 class HelperFailedError(HelperError):
     """The operating system did not let it."""
 
-    entry = Entry.HELPER_FAILED
+    def entry(self, verb: Verb) -> Entry:
+        """Return the log entry that tells of it."""
+        return _FAILURES.get(verb, Entry.HELPER_FAILED)
+
+
+_FAILURES = {
+    Verb.OPEN_LISTENER: Entry.FAILED_TO_SOCKET,
+    Verb.SET_PWE_PARAM: Entry.FAILED_TO_IOCTL,
+    Verb.DELETE_PWE: Entry.FAILED_TO_IOCTL,
+}
+"""What the log reference calls the failure of the system calls behind a verb."""
 
 
 def result(status: int, value: Any) -> Any:  # noqa: ANN401  # each verb has its own result

@@ -86,7 +86,7 @@ class Shell:
 
     def helper_failed(self, error: HelperError, verb: Verb) -> None:
         """Log what the helper did not do."""
-        self.log.write(error.entry, error.fields(verb))
+        self.log.write(error.entry(verb), error.fields(verb))
 
     # ---- Operators.
 

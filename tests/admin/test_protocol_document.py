@@ -19,6 +19,7 @@ from l2tp_ctl.admin_schema import (
     Change,
     Command,
     ErrorCode,
+    LogLine,
     Session,
     Tunnel,
 )
@@ -67,7 +68,9 @@ def test_every_error_code_is_there() -> None:
     assert {names(row[0])[0] for row in rows("Answers")} == set(ErrorCode)
 
 
-@pytest.mark.parametrize(("heading", "shape"), [("Tunnel", Tunnel), ("Session", Session), ("Change", Change)])
+@pytest.mark.parametrize(
+    ("heading", "shape"), [("Tunnel", Tunnel), ("Session", Session), ("Change", Change), ("LogLine", LogLine)]
+)
 def test_every_member_is_there(heading: str, shape: type) -> None:
     assert {name for row in rows(heading) for name in names(row[0])} == set(shape.__annotations__)
 

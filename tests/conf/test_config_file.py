@@ -72,6 +72,7 @@ def test_the_least_that_makes_a_tunnel(files: Files) -> None:
         plane=Plane.AUTO,
         log_level=Level.INFO,
         log_format="text",
+        log_memory=1024 * 1024,
         tunnels=(
             TunnelSettings(
                 name="east",
@@ -320,7 +321,8 @@ def test_a_mistake_in_the_syntax_hides_no_other(files: Files, text: str, expecte
         ("[tunnel]\neast = 1", ["tunnel.east: not a table (write [tunnel.east])"]),
         ("[tunel.east]\nx = 1", ["tunel: unknown key (did you mean tunnel?)"]),
         ("[daemon]\nzzz = 1", [
-            "daemon.zzz: unknown key (known are admin-socket, kernel-directory, log-format, log-level, plane)"
+            ("daemon.zzz: unknown key "
+             "(known are admin-socket, kernel-directory, log-format, log-level, log-memory, plane)")
         ]),
         ("[daemon]\nadmin-socket = 1", ['daemon.admin-socket: not a text (write it in quotes: "...")']),
         ("[daemon]\nplane = 'ebpf'", [
@@ -566,9 +568,9 @@ def test_a_template_takes_the_keys_of_a_tunnel(files: Files) -> None:
         (
             TEMPLATE + "initiate = false\n",
             (
-                "template.road.initiate: unknown key (known are addresses, compatibility, cookie, digest, encapsulation, "
-                "hello-interval, hidden, hostname, local-address, maximum, password-file, password-file-next, "
-                "reconnect-interval, retry, router-id, session)"
+                "template.road.initiate: unknown key (known are addresses, compatibility, cookie, digest, "
+                "encapsulation, hello-interval, hidden, hostname, local-address, maximum, password-file, "
+                "password-file-next, reconnect-interval, reserved-bits, retry, router-id, session)"
             ),
         ),
         (TEMPLATE + "hidden = true\n", "template.road.hidden: hiding needs a password (give a password-file)"),
