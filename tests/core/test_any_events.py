@@ -140,7 +140,7 @@ def _settles(bench: Bench, far: FarEnd) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 @given(steps=st.lists(peer_messages(), min_size=1, max_size=6), answers=st.booleans())
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_any_messages_of_the_peer_in_any_stage(stage: str, steps: list[Step], answers: bool) -> None:  # noqa: FBT001 - drawn
     bench, far = STAGES[stage]()
     bench.helper = answers
@@ -151,7 +151,7 @@ def test_any_messages_of_the_peer_in_any_stage(stage: str, steps: list[Step], an
 
 @pytest.mark.parametrize("stage", STAGES)
 @given(steps=st.lists(st.one_of(peer_messages(), OTHER_EVENTS), min_size=3, max_size=15))
-@settings(max_examples=50)
+@settings(max_examples=25)
 def test_any_events_in_any_stage(stage: str, steps: list[Step]) -> None:
     bench, far = STAGES[stage]()
     for step in steps:
