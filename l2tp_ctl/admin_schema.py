@@ -11,9 +11,9 @@ Event:   ``{"v": 1, "id": N, "event": {...}}``, any number after the answer to a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 VERSION = 1
 HEADER_LENGTH = 4
@@ -40,6 +40,12 @@ class Command(StrEnum):
     """``{"target": name | peer address | "all"}`` → ``{"cleared": [name, …]}``."""
     CLEAR_SESSION = "clear-session"
     """``{"target": name | interface}`` → ``{"cleared": [name, …]}``."""
+    RELOAD = "reload"
+    """``{}`` → ``Reloaded``."""
+    UP = "up"
+    """``{"name": str}`` → ``{"changed": [name]}``: the tunnel may come up again."""
+    DOWN = "down"
+    """``{"name": str}`` → ``{"changed": [name]}``: the tunnel goes down, until it is told to come up."""
     MONITOR = "monitor"
     """``{}`` → ``{}``, and a ``Change`` for each change of a tunnel's or session's state."""
     SHOW_LOG = "show-log"
@@ -70,7 +76,12 @@ ARGUMENTS: Mapping[Command, Mapping[str, bool]] = {
     Command.SHOW_SESSIONS: {"tunnel": False},
     Command.CLEAR_TUNNEL: {"target": True},
     Command.CLEAR_SESSION: {"target": True},
+    Command.RELOAD: {},
+    Command.UP: {"name": True},
+    Command.DOWN: {"name": True},
     Command.MONITOR: {},
+    Command.SHOW_LOG: {"tunnel": False, "level": False},
+    Command.FOLLOW_LOG: {"tunnel": False, "level": False},
 }
 """Each command's arguments and whether they are required.  Every argument is a text of 1 to 255 characters."""
 
@@ -80,8 +91,6 @@ class ErrorCode(StrEnum):
 
     MALFORMED = "malformed"
     """The frame is not a request of this contract."""
-    Command.SHOW_LOG: {"tunnel": False, "level": False},
-    Command.FOLLOW_LOG: {"tunnel": False, "level": False},
     VERSION = "version"
     """The request's ``v`` is not a version that is spoken here."""
     UNKNOWN_COMMAND = "unknown-command"
@@ -95,6 +104,8 @@ class ErrorCode(StrEnum):
     """A limit of the server is reached; the same request may be made again later."""
     UNREACHABLE = "unreachable"
     """The control process does not answer; a command that changes something may or may not have been carried out."""
+    BAD_CONFIGURATION = "bad-configuration"
+    """The configuration file has mistakes; the error's ``details`` are a line for each."""
     INTERNAL = "internal"
     """The control process has a defect; its log says where."""
 
@@ -104,6 +115,8 @@ class Error(TypedDict):
 
     code: str
     message: str
+    details: NotRequired[list[str]]
+    """More lines for people, where there are any."""
 
 
 class Session(TypedDict):
@@ -157,6 +170,10 @@ class Tunnel(TypedDict):
     next_attempt: float | None
     """Seconds to the next attempt; null when none is due."""
     last_error: str
+    enabled: bool
+    """False where an operator put it down."""
+    rtt: float | None
+    """Seconds from a control message to its acknowledgement, smoothed; null until there was one."""
 
 
 class Change(TypedDict):
@@ -172,23 +189,6 @@ class Change(TypedDict):
     """Why it went down, empty where it did not."""
 
 
-class Lost(TypedDict):
-    """An event of any stream: the receiver was too slow for what came before."""
-
-    lost: int
-    """Events that are missing here."""
-
-
-class Request(NamedTuple):
-    """A request that keeps to the contract."""
-
-    id: int
-    """Chosen by the client, 0..2**53-1; its answer carries it again."""
-    command: Command
-    args: dict[str, str]
-
-    def body(self) -> dict[str, Any]:
-        """Return the request as a frame's body."""
 class LogLine(TypedDict):
     """One line of the log."""
 
@@ -216,6 +216,23 @@ class Reloaded(TypedDict):
     """Keys whose new values take effect when l2tp-ctl is started again."""
 
 
+class Lost(TypedDict):
+    """An event of any stream: the receiver was too slow for what came before."""
+
+    lost: int
+    """Events that are missing here."""
+
+
+class Request(NamedTuple):
+    """A request that keeps to the contract."""
+
+    id: int
+    """Chosen by the client, 0..2**53-1; its answer carries it again."""
+    command: Command
+    args: dict[str, str]
+
+    def body(self) -> dict[str, Any]:
+        """Return the request as a frame's body."""
         return {"v": VERSION, "id": self.id, "command": self.command.value, "args": self.args}
 
 
@@ -270,6 +287,9 @@ def event(request_id: int, told: Mapping[str, Any]) -> dict[str, Any]:
     return {"v": VERSION, "id": request_id, "event": told}
 
 
-def failure(request_id: int | None, code: ErrorCode, message: str) -> dict[str, Any]:
+def failure(request_id: int | None, code: ErrorCode, message: str, details: Sequence[str] = ()) -> dict[str, Any]:
     """Return the body of the answer to a command that was not carried out, ``message`` being one line for a person."""
-    return {"v": VERSION, "id": request_id, "ok": False, "error": {"code": code.value, "message": message}}
+    error = Error(code=code.value, message=message)
+    if details:
+        error["details"] = [*details]
+    return {"v": VERSION, "id": request_id, "ok": False, "error": error}

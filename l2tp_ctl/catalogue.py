@@ -133,9 +133,12 @@ class Entry(Enum):
     HELPER_FAILED = ERROR, "l2tp-kernel failed {verb}: {error}"
     CONTROL_LOST = ERROR, "connection to l2tp-ctl lost: {error}"
 
+    NOT_RELOADED = ERROR, "{file}: the configuration has mistakes, nothing was changed"
+
     INTERNAL_ERROR = ERROR, "internal error: {error}"
 
     ADMIN_CLIENT_CUT = WARN, "admin client {who} cut: {reason}"
+    NEEDS_RESTART = WARN, "{tag}: the new value takes effect when l2tp-ctl is started again"
     AUTHENTICATION_MISSING = WARN, "[{tunnel_id}] no valid authentication in {msg_type} from {address}, dropped"
     DIGEST_TYPE_REFUSED = WARN, "[{tunnel_id}] digest type {n} in {msg_type} is not allowed here, dropped"
     PEER_UNKNOWN = WARN, "{msg_type} from {address}: no tunnel is configured for this peer, dropped"
@@ -152,6 +155,8 @@ class Entry(Enum):
     SESSION_UP = NOTICE, "[{tunnel_id}][{session_id}] session [{name}] is up on {if_name}"
     PEER_CIRCUIT = NOTICE, "[{tunnel_id}][{session_id}] the peer's circuit of session [{name}] is {state}"
     SESSION_DOWN = NOTICE, "[{tunnel_id}][{session_id}] session [{name}] is down: {reason}"
+
+    RELOADED = NOTICE, "configuration reloaded: {added} added, {changed} changed, {removed} removed"
 
     CONTROL_CONNECTED = INFO, "connected to l2tp-ctl"
     HELPER_CONNECTED = INFO, "connected to l2tp-kernel, plane {plane}"

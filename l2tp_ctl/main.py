@@ -8,15 +8,19 @@ import contextlib
 import os
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
+from l2tp_ctl import journal
 from l2tp_ctl.catalogue import Entry, Level
 from l2tp_ctl.runtime.admin_server import listen
 from l2tp_ctl.runtime.app import App
 from l2tp_ctl.runtime.config_file import ConfigError, Configuration, load
-from l2tp_ctl.runtime.log_sink import LogSink
+from l2tp_ctl.runtime.failures import LoopError, Selector, describe, entropy_problem
+from l2tp_ctl.runtime.log_sink import LogSink, printable
 from l2tp_kernel.privileges import drop
 
 DEFAULT_CONFIG = Path("/etc/l2tpd/l2tpd.toml")
@@ -28,41 +32,58 @@ def main() -> int:
     """Run ``l2tp-ctl`` and return its exit status."""
     arguments = _parser().parse_args()
     level = None if arguments.log_level is None else Level[arguments.log_level.upper()]
-    log = LogSink(sys.stderr, level or Level.INFO, arguments.log_format or "text")
+    to_journal = journal.connect(sys.stderr, "l2tp-ctl")
+    log = LogSink(sys.stderr, level or Level.INFO, arguments.log_format or "text", to_journal)
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    read = partial(load, arguments.config, Path(credentials) if credentials else None)
     try:
-        configuration = load(arguments.config, Path(credentials) if credentials else None)
+        configuration = read()
     except ConfigError as error:
-        log.problems(error)
+        if arguments.check:
+            sys.stderr.writelines(f"{printable(line)}\n" for line in str(error).splitlines())
+        else:
+            log.problems(error)
+            log.write(Entry.L2TPD_INITIALIZATION_FAILED, {})
         return BAD_CONFIGURATION
     if arguments.check:
         sys.stdout.write(f"{arguments.config}: {len(configuration.tunnels)} tunnels, no mistakes\n")
         return 0
     log = replace(log, level=level or configuration.log_level, style=arguments.log_format or configuration.log_format)
+    log.ring.limit = configuration.log_memory
+    if problem := entropy_problem():
+        return _cannot_start(log, Entry.URANDOM_OPEN_ERROR, problem)
     try:
         if arguments.user is not None:
             # Everything is imported and the passwords are read: nothing needs root from here on.
             drop(arguments.user)
     except (KeyError, OSError) as error:
-        return _cannot_start(log, f"cannot become {arguments.user}: {error}")
+        return _cannot_start(log, Entry.DAEMON_ERROR, f"cannot become {arguments.user}: {error}")
     try:
         admin = listen(configuration.admin_socket)
     except OSError as error:
-        return _cannot_start(log, f"{configuration.admin_socket}: {error.strerror or error}")
+        return _cannot_start(log, Entry.FAILED_TO_SOCKET, f"{configuration.admin_socket}: {error.strerror or error}")
     try:
-        asyncio.run(_run(configuration, log, admin))
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(Selector(log))) as runner:
+            runner.run(_run(configuration, log, admin, read))
+    except LoopError:
+        return FAILED
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is in the log and nowhere else
+        log.write(*describe(error))
+        return FAILED
     finally:
         with contextlib.suppress(OSError):
             configuration.admin_socket.unlink()
     return 0
 
 
-async def _run(configuration: Configuration, log: LogSink, admin: socket.socket) -> None:
-    await App(configuration, log, admin).run()
+async def _run(
+    configuration: Configuration, log: LogSink, admin: socket.socket, read: Callable[[], Configuration]
+) -> None:
+    await App(configuration, log, admin, read).run()
 
 
-def _cannot_start(log: LogSink, reason: str) -> int:
-    log.write(Entry.DAEMON_ERROR, {"error": reason})
+def _cannot_start(log: LogSink, entry: Entry, reason: str) -> int:
+    log.write(entry, {"error": reason})
     log.write(Entry.L2TPD_INITIALIZATION_FAILED, {})
     return FAILED
 

@@ -63,6 +63,7 @@ class Endpoint:
         limits: Limits | None = None,
     ) -> None:
         self._context = Context(entropy, limits or Limits())
+        self._started = False
         self._templates = [Template(self._context, settings) for settings in templates]
         self._peers = [Peer(self._context, settings) for settings in tunnels]
         self._by_address = {
@@ -75,6 +76,7 @@ class Endpoint:
 
     def start(self, now: float) -> None:
         """Begin the tunnels that this end initiates."""
+        self._started = True
         for peer in self._peers:
             peer.start(now)
         self._context.flush(now)
@@ -281,7 +283,8 @@ class Endpoint:
         peer = Peer(self._context, settings)
         peer.down = down
         self._by_address[settings.address.encapsulation, settings.address.peer] = peer
-        peer.start(now)
+        if self._started:
+            peer.start(now)
         return peer
 
     def _forget(self, peer: Peer) -> None:

@@ -140,7 +140,7 @@ class AdminServer:
         try:
             result = await self._handler(request)
         except CommandError as error:
-            await self._send(client, failure(request.id, error.code, str(error)))
+            await self._send(client, failure(request.id, error.code, str(error), error.details))
         except Exception as error:  # noqa: BLE001  # a defect: it is reported, and the other requests go on
             asyncio.get_running_loop().call_exception_handler({"message": request.command.value, "exception": error})
             await self._send(client, failure(request.id, ErrorCode.INTERNAL, "internal error, see the log of l2tp-ctl"))

@@ -6,19 +6,19 @@ import asyncio
 import contextlib
 import signal
 import socket
-import traceback
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from l2tp_ctl.catalogue import Entry
 from l2tp_ctl.core.views import SessionView, TunnelView
-from l2tp_ctl.runtime.admin_commands import Commands
+from l2tp_ctl.runtime.admin_commands import CommandError, Commands
 from l2tp_ctl.runtime.admin_server import AdminServer
 from l2tp_ctl.runtime.config_file import Configuration
+from l2tp_ctl.runtime.failures import describe
 from l2tp_ctl.runtime.helper_link import HelperLink
 from l2tp_ctl.runtime.log_sink import LogSink
 from l2tp_ctl.runtime.notify import notify, status, watchdog_interval
+from l2tp_ctl.runtime.reload import Reloader
 from l2tp_ctl.runtime.shell import Shell
 
 FAREWELL = 3.0
@@ -31,16 +31,23 @@ _STATUS_PAUSE = 1.0
 
 
 class App:
-    """One run of the control process; ``admin`` is the admin socket, listening."""
+    """One run of the control process.
 
-    def __init__(self, configuration: Configuration, log: LogSink, admin: socket.socket) -> None:
+    ``admin`` is the admin socket, listening.  ``read`` reads the configuration again; it raises ConfigError.
+    """
+
+    def __init__(
+        self, configuration: Configuration, log: LogSink, admin: socket.socket, read: Callable[[], Configuration]
+    ) -> None:
         self._configuration = configuration
         self._log = log
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._shell = Shell(configuration, log, self._changed.set)
         self._link = HelperLink(configuration, self._shell)
-        self._admin = AdminServer(admin, Commands(self._shell, self._link.counters), log)
+        self._reload = Reloader(configuration, read, self._shell, self._link)
+        self._reloading: set[asyncio.Task[None]] = set()
+        self._admin = AdminServer(admin, Commands(self._shell, self._link.counters, self._reload), log)
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT.  Whatever breaks inside ends it with an ExceptionGroup."""
@@ -48,6 +55,7 @@ class App:
         loop.set_exception_handler(self._report)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self._begin_reload)
         self._log.write(Entry.L2TPD_START, {})
         for tunnel, tag, value in self._configuration.parameters:
             self._log.write(Entry.CONFIG_PARAM, {"tun_name": tunnel, "tag": tag, "param": value}, tunnel)
@@ -65,6 +73,16 @@ class App:
     def _stop(self, number: signal.Signals) -> None:
         self._log.write(Entry.RECEIVED_SIGNAL, {"signo": int(number)})
         self._stopping.set()
+
+    def _begin_reload(self) -> None:
+        self._log.write(Entry.RECEIVED_SIGNAL, {"signo": int(signal.SIGHUP)})
+        task = asyncio.get_running_loop().create_task(self._reload_by_signal())
+        self._reloading.add(task)
+        task.add_done_callback(self._reloading.discard)
+
+    async def _reload_by_signal(self) -> None:
+        with contextlib.suppress(CommandError):  # it is in the log
+            await self._reload()
 
     async def _say_farewell(self) -> None:
         """Send StopCCN to every peer, and wait until all have acknowledged it and nothing is left here, for a time."""
@@ -88,12 +106,8 @@ class App:
 
     def _report(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log what broke while one event was handled; the next one gets its chance."""
-        told = str(context["message"])
-        if error := context.get("exception"):
-            frames = reversed(traceback.extract_tb(error.__traceback__))
-            places = (f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)
-            told = f"{error!r} in {' < '.join(places)}"
-        self._log.write(Entry.INTERNAL_ERROR, {"error": told})
+        error = context.get("exception")
+        self._log.write(*(describe(error) if error else (Entry.INTERNAL_ERROR, {"error": str(context["message"])})))
 
 
 def _up(views: Sequence[TunnelView | SessionView]) -> str:

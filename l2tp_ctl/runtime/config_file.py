@@ -27,6 +27,14 @@ class ListenAddress:
     address: str
     port: int
 
+    def overlaps(self, other: ListenAddress) -> bool:
+        """Whether both could not be open at one time without competing for the same messages."""
+        return (
+            (self.encapsulation, self.port) == (other.encapsulation, other.port)
+            and same_family(self.address, other.address)
+            and (self.address == other.address or is_wildcard(self.address) or is_wildcard(other.address))
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
@@ -38,6 +46,8 @@ class Configuration:
     log_level: Level
     log_format: str
     """``text`` or ``json``."""
+    log_memory: int
+    """Octets of log lines that are kept in memory."""
     tunnels: tuple[TunnelSettings, ...]
     templates: tuple[TemplateSettings, ...]
     listeners: tuple[ListenAddress, ...]
@@ -46,8 +56,6 @@ class Configuration:
     """What was set for each tunnel and template, as ``(name, key, value)`` for the log; passwords are named by file."""
 
 
-    log_memory: int
-    """Octets of log lines that are kept in memory."""
 class ConfigError(Exception):
     """The file is not usable; ``problems`` is never empty.
 
@@ -58,6 +66,7 @@ class ConfigError(Exception):
         super().__init__("\n".join(f"{path}: {problem.text} ({problem.remedy})" for problem in problems))
         self.path = path
         self.problems = problems
+        self.useless = [*_useless(problems, tables or {})]
 
 
 def load(path: Path, credentials: Path | None = None) -> Configuration:
@@ -66,7 +75,6 @@ def load(path: Path, credentials: Path | None = None) -> Configuration:
     Relative password files are found beside the configuration file; or in ``credentials``, where a slash in the name
     is an underscore, as ``LoadCredential=`` names the files of a directory (systemd.exec(5)).
     """
-        self.useless = [*_useless(problems, tables or {})]
     try:
         text = path.read_text("utf-8")
     except OSError as error:
@@ -107,6 +115,7 @@ def parse(path: Path, text: str, secret: Callable[[Path], Secret]) -> Configurat
         plane=daemon["plane"],
         log_level=daemon["log-level"],
         log_format=daemon["log-format"],
+        log_memory=daemon["log-memory"] * 1024,
         tunnels=tunnels,
         templates=templates,
         listeners=tuple(_listeners(tunnels, templates, local)),
@@ -115,18 +124,9 @@ def parse(path: Path, text: str, secret: Callable[[Path], Secret]) -> Configurat
             for name, table in itertools.chain.from_iterable(kind.items() for kind in tables)
             for key, value in table.items()
             if key != "session"
-        log_memory=daemon["log-memory"] * 1024,
         ),
     )
 
-
-def _check_addresses(reader: Reader, addresses: tuple[str, ...]) -> None:
-    """Refuse listen addresses that overlap: their sockets would compete for the same messages."""
-    for position, address in enumerate(addresses):
-        if address in addresses[:position]:
-            reader.report("listen.addresses", "list each once", problem=f"{address} is there twice")
-        elif is_wildcard(address) and any(same_family(address, other) for other in addresses if other != address):
-            reader.report("listen.addresses", f"keep {address} or the others of its family", problem="they overlap")
 
 def _useless(problems: list[Problem], values: Mapping[str, object]) -> Iterator[tuple[Entry, str, str]]:
     """Go through the tables of tunnels, templates and sessions that some problem is about."""
@@ -146,6 +146,14 @@ def _items(table: object) -> Iterable[tuple[str, object]]:
 def _is_about(path: str, problems: list[Problem]) -> bool:
     return any(problem.key == path or problem.key.startswith(f"{path}.") for problem in problems)
 
+
+def _check_addresses(reader: Reader, addresses: tuple[str, ...]) -> None:
+    """Refuse listen addresses that overlap: their sockets would compete for the same messages."""
+    for position, address in enumerate(addresses):
+        if address in addresses[:position]:
+            reader.report("listen.addresses", "list each once", problem=f"{address} is there twice")
+        elif is_wildcard(address) and any(same_family(address, other) for other in addresses if other != address):
+            reader.report("listen.addresses", f"keep {address} or the others of its family", problem="they overlap")
 
 
 def _listeners(

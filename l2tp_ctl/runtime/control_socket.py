@@ -108,7 +108,7 @@ class ControlSockets:
         """Return the socket for a control connection, None while it is not open."""
         for listen, sock in self._open.items():
             fits = covers(listen.address, address.local) if address.local else same_family(listen.address, address.peer)
-            if fits and listen.encapsulation is address.encapsulation:
+            if fits and (listen.encapsulation, listen.port) == (address.encapsulation, address.local_port):
                 return sock
         return None
 

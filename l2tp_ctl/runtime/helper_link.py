@@ -13,7 +13,7 @@ from l2tp_ctl.catalogue import Entry
 from l2tp_ctl.core.settings import Encapsulation
 from l2tp_ctl.runtime.config_file import Configuration, ListenAddress
 from l2tp_ctl.runtime.control_socket import ControlSocket
-from l2tp_ctl.runtime.helper_client import HelperClient, HelperError, HelperGoneError
+from l2tp_ctl.runtime.helper_client import HelperClient, HelperError, HelperGoneError, HelperRefusedError
 from l2tp_ctl.runtime.pseudowires import packed
 from l2tp_ctl.runtime.shell import Shell
 from l2tp_kernel import schema
@@ -38,6 +38,10 @@ class HelperLink:
 
     def __init__(self, configuration: Configuration, shell: Shell) -> None:
         self._configuration = configuration
+        self._wanted = configuration.listeners
+        """The control sockets that there should be."""
+        self._changed = asyncio.Event()
+        self._listening = asyncio.Lock()
         self._shell = shell
         self._context = zmq.asyncio.Context()
         self._client: HelperClient | None = None
@@ -68,6 +72,17 @@ class HelperLink:
                 self._shell.detach(sock)
             self._context.destroy(linger=0)
 
+    async def open(self, listeners: tuple[ListenAddress, ...]) -> None:
+        """Take note of the control sockets that there should be from now on, and open those that can be opened."""
+        self._wanted = listeners
+        if self._client is not None:
+            with contextlib.suppress(HelperError):
+                await self._listen(self._client)
+
+    def tend(self) -> None:
+        """Close what need not be open any more as soon as nobody uses it, and open what had to wait for that."""
+        self._changed.set()
+
     async def counters(self, interfaces: list[str]) -> dict[str, Counters]:
         """Return the plane's counters by interface, of those that the helper owns; empty while it does not answer."""
         if self._client is None or not interfaces:
@@ -91,7 +106,7 @@ class HelperLink:
             async with asyncio.TaskGroup() as group:
                 await self._take_over(client)
                 group.create_task(self._shell.pseudowires.run(client))
-                group.create_task(self._listen_again(client))
+                group.create_task(self._tend(client))
                 raise HelperGoneError(await client.ended())
         except* HelperError as errors:
             reason = str(errors.exceptions[0])
@@ -107,7 +122,7 @@ class HelperLink:
         await self._shell.pseudowires.remove_strangers(client, pseudowires)
         for plane, encapsulation, address, port, handle in listeners:
             listener = Listener(plane, encapsulation, address, port)
-            if not any(self._same(listener, self._listener(wanted)) for wanted in self._configuration.listeners):
+            if not any(self._same(listener, self._listener(wanted)) for wanted in self._wanted):
                 await self._attempt(client, Verb.CLOSE_LISTENER, handle)
         for sock in self._shell.sockets:
             # A helper that begins anew could not bind what is still open here; one that went on gives it out again.
@@ -124,24 +139,50 @@ class HelperLink:
             self._shell.start()
 
     async def _listen(self, client: HelperClient) -> None:
-        """Open the control sockets that are not open."""
-        for wanted in self._shell.sockets.missing(self._configuration.listeners):
-            try:
-                handle, flavour, sock = await client.open_listener(self._listener(wanted))
-            except HelperGoneError:
-                raise
-            except HelperError as error:
-                if self._refused.get(wanted) != str(error):
-                    self._refused[wanted] = str(error)
-                    self._shell.helper_failed(error, Verb.OPEN_LISTENER)
-            else:
-                self._refused.pop(wanted, None)
-                self._shell.attach(ControlSocket(sock, flavour, handle, wanted))
+        """Open the control sockets that are not open, unless another has to make room."""
+        async with self._listening:
+            for wanted in self._shell.sockets.missing(self._wanted):
+                if not any(wanted.overlaps(sock.listen) for sock in self._shell.sockets):
+                    await self._open(client, wanted)
 
-    async def _listen_again(self, client: HelperClient) -> None:
+    async def _open(self, client: HelperClient, wanted: ListenAddress) -> None:
+        try:
+            handle, flavour, sock = await client.open_listener(self._listener(wanted))
+        except HelperGoneError:
+            raise
+        except HelperError as error:
+            if self._refused.get(wanted) != str(error):
+                self._refused[wanted] = str(error)
+                self._shell.helper_failed(error, Verb.OPEN_LISTENER)
+        else:
+            self._refused.pop(wanted, None)
+            self._shell.attach(ControlSocket(sock, flavour, handle, wanted))
+
+    async def _tend(self, client: HelperClient) -> None:
         while True:
-            await asyncio.sleep(LISTEN_AGAIN)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LISTEN_AGAIN):
+                    await self._changed.wait()
+            self._changed.clear()
+            for sock in self._shell.sockets:
+                if sock.listen not in self._wanted:
+                    await self._retire(client, sock)
             await self._listen(client)
+
+    async def _retire(self, client: HelperClient, sock: ControlSocket) -> None:
+        """Close a control socket that need not be open any more, if nobody uses it or another needs its place."""
+        if any(sock.listen.overlaps(wanted) for wanted in self._wanted):
+            for view in self._shell.tunnels():
+                if self._shell.sockets.find(view.address) is sock:
+                    self._shell.clear_tunnel(view.name)
+        elif self._shell.uses(sock):
+            return
+        await self._shell.pseudowires.done()
+        try:
+            await client.request(Verb.CLOSE_LISTENER, sock.handle)
+        except HelperRefusedError:
+            return  # a pseudowire came up meanwhile: next time
+        self._shell.detach(sock)
 
     async def _attempt(self, client: HelperClient, verb: Verb, *arguments: object) -> None:
         try:

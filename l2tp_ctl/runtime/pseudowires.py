@@ -15,6 +15,8 @@ from l2tp_ctl.core.settings import Address
 from l2tp_ctl.runtime.helper_client import HelperClient, HelperError, HelperGoneError, HelperRefusedError, result
 from l2tp_kernel.schema import MAX_BATCH, Plane, PweParam, Reason, Verb
 
+_IDLE_POLL = 0.02
+
 Answer = Callable[[int, int, str], None]
 """Called with a request's number, the interface's MTU, and an error's text, empty when it is done."""
 Failure = Callable[[HelperError, Verb], None]
@@ -57,6 +59,11 @@ class Pseudowires:
     def idle(self) -> bool:
         """Whether the helper has done all that was wished."""
         return not self._queue and not self._busy
+
+    async def done(self) -> None:
+        """Wait until it has."""
+        while not self.idle():  # noqa: ASYNC110  # a queue that empties tells nobody
+            await asyncio.sleep(_IDLE_POLL)
 
     def connect(self) -> None:
         """Queue from now on for a helper that is there."""

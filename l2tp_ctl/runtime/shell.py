@@ -102,6 +102,24 @@ class Shell:
         """End the sessions meant by ``target``; return their names."""
         return self._tell(self._endpoint.clear_session, target, self._loop.time())
 
+    def put_down(self, name: str) -> list[str]:
+        """Take a tunnel down until it is put up; return its name."""
+        return self._tell(self._endpoint.put_down, name, self._loop.time())
+
+    def put_up(self, name: str) -> list[str]:
+        """Let a tunnel come up again; return its name."""
+        return self._tell(self._endpoint.put_up, name, self._loop.time())
+
+    def reload(self, configuration: Configuration) -> None:
+        """Give the tunnels and templates of a new configuration to the core."""
+        now = self._loop.time()
+        self._tell(self._endpoint.reload, configuration.tunnels, now, templates=configuration.templates)
+        self._changed()
+
+    def uses(self, sock: ControlSocket) -> bool:
+        """Whether a control connection's messages, be it only to linger, go through this socket."""
+        return any(self.sockets.find(address) is sock for address in self._endpoint.addresses())
+
     def shut_down(self) -> None:
         """End every tunnel for good."""
         self._tell(self._endpoint.shutdown, self._loop.time())

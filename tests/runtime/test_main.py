@@ -92,13 +92,23 @@ def test_check_finds_no_mistake_and_starts_nothing(control: Control) -> None:
     assert not control.admin.exists()
 
 
-@pytest.mark.parametrize("options", [[], ["--check"]])
-def test_a_missing_file(control: Control, options: list[str]) -> None:
+def test_a_missing_file(control: Control) -> None:
     control.config.unlink()
-    done = control.run(*options)
+    done = control.run()
     assert done.returncode == 2
-    remedy = "(No such file or directory; check the path and its permissions)"
-    assert done.stderr == f"<3>{control.config}: Can't open config file {remedy}\n"
+    assert done.stderr.splitlines() == [
+        "<3>Can't open config file",
+        f"<5>{control.config}: No such file or directory; check the path and its permissions",
+        "<3>l2tpd initialization failed",
+    ]
+
+
+def test_check_tells_a_mistake_and_its_remedy_in_one_line(control: Control) -> None:
+    control.configure('"a\\u001b[2J" = 1\n')
+    done = control.run("--check")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"{control.config}: daemon.a\\x1b[2J: unknown key (known are admin-socket, ")
 
 
 def test_mistakes_as_json(control: Control) -> None:
@@ -106,9 +116,12 @@ def test_mistakes_as_json(control: Control) -> None:
     done = control.run("--log-format", "json")
     assert done.returncode == 2
     told = [json.loads(line) for line in done.stderr.splitlines()]
-    assert [(each["level"], each["id"], each["fields"]["tag"]) for each in told] == [
+    assert [(each["level"], each["id"], each["fields"].get("tag")) for each in told] == [
         ("error", "CONFIG_ERROR", "daemon.plane"),
+        ("notice", "CONFIG_REMEDY", "daemon.plane"),
         ("error", "CONFIG_ERROR", "daemon.log-level"),
+        ("notice", "CONFIG_REMEDY", "daemon.log-level"),
+        ("error", "L2TPD_INITIALIZATION_FAILED", None),
     ]
     assert told[0]["fields"]["file"] == str(control.config)
 
@@ -204,7 +217,7 @@ def test_a_second_one_does_not_start(control: Control) -> None:
         assert control.admin.exists()
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        f"<3>daemon error: {control.admin}: Address already in use",
+        f"<3>failed to socket: {control.admin}: Address already in use",
         "<3>l2tpd initialization failed",
     ]
 
@@ -327,7 +340,7 @@ def test_what_breaks_in_one_event_is_told_and_the_next_one_served(
     log = io.StringIO()
 
     async def run() -> None:
-        app = App(load(control.config), LogSink(log, Level.INFO), listen(control.admin))
+        app = App(load(control.config), LogSink(log, Level.INFO), listen(control.admin), lambda: load(control.config))
         running = asyncio.create_task(app.run())
         refused = await asyncio.to_thread(control.ask, "clear-tunnel", target="all") or {}
         assert refused["error"] == {"code": "internal", "message": "internal error, see the log of l2tp-ctl"}
