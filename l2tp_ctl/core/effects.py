@@ -42,6 +42,8 @@ class Pseudowire:
     send_sequencing: int
     mtu: int
     bridge: str
+    up: bool = True
+    """Whether frames may pass: False while either end's circuit is down (RFC 3931, section 5.4.5)."""
 
 
 @dataclass(frozen=True, slots=True)

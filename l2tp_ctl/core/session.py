@@ -6,6 +6,7 @@ describes exists.  Until then the message waits.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from l2tp_ctl.catalogue import Entry, Field
@@ -114,6 +115,7 @@ class Session:
                 self.close(refusal, now)
             case MessageType.SLI:
                 self._take_circuit_status(message)
+                self._set_link()
             case _:  # WEN tells of errors on the peer's circuit; it is counted, and asks for nothing
                 pass
 
@@ -150,6 +152,9 @@ class Session:
             self._circuit_up = up
             if self.state is SessionState.ESTABLISHED:
                 self._send_circuit_status(now)
+        if self._pseudowire is not None:
+            self._pseudowire = replace(self._pseudowire, up=up)
+            self._set_link()
 
     def close(self, result: Result, now: float) -> None:
         """End the session from this side; it is called again later."""
@@ -267,7 +272,7 @@ class Session:
             warning = cookie_warning(self.tunnel.settings.cookie_length, message)
             if warning is not None:
                 self.tunnel.log(warning, msg_type=message_name(message.type))
-        pseudowire = self.terms.pseudowire(self.tunnel.connection)
+        pseudowire = self.terms.pseudowire(self.tunnel.connection, up=self._link_up)
         if pseudowire == self._pseudowire:
             self.fire(good, now)
         else:
@@ -281,6 +286,16 @@ class Session:
         if up != self._peer_circuit_up:
             self._peer_circuit_up = up
             self._log(Entry.PEER_CIRCUIT, name=self.settings.name, state="up" if up else "down")
+
+    @property
+    def _link_up(self) -> bool:
+        """Whether frames may pass: none do while either end's circuit is down (RFC 3931, section 5.4.5)."""
+        return self._circuit_up and self._peer_circuit_up
+
+    def _set_link(self) -> None:
+        """Have the interface up, or down, as the two circuits are."""
+        if self._pseudowire is not None and self._pseudowire.up != self._link_up:
+            self._set(replace(self._pseudowire, up=self._link_up))
 
     # ---- Messages of ours.
 

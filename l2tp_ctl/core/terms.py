@@ -61,7 +61,7 @@ class Terms:
             **fields,  # type: ignore[arg-type]  # each caller names Message's own fields
         )
 
-    def pseudowire(self, connection: Connection) -> Pseudowire:
+    def pseudowire(self, connection: Connection, *, up: bool) -> Pseudowire:
         """Return the pseudowire end that these terms make."""
         return Pseudowire(
             interface=self.settings.interface,
@@ -78,6 +78,7 @@ class Terms:
             send_sequencing=self.send_sequencing,
             mtu=self.settings.mtu,
             bridge=self.settings.bridge,
+            up=up,
         )
 
     def _requirements(self) -> dict[str, object]:

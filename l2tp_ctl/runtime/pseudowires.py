@@ -168,7 +168,7 @@ class Pseudowires:
                 send_sequencing=pseudowire.send_sequencing,
                 mtu=pseudowire.mtu,
                 bridge=pseudowire.bridge,
-                up=True,
+                up=pseudowire.up,
             )
         )
 

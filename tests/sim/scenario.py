@@ -180,6 +180,11 @@ def _set_link(world: World, random: Random) -> None:
 
 
 def _link(world: World, side: Side, interface: str, *, up: bool) -> None:
+    """Let an operator set an interface up or down; the helper tells what changed."""
+    made = side.pseudowires.get(interface)
+    if made is None or made.up == up:
+        return
+    side.pseudowires[interface] = replace(made, up=up)
     world.do(side, f"{interface} up {up}", lambda e, t: e.link_changed(interface, up, t))
 
 

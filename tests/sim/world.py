@@ -205,6 +205,8 @@ def _match(one: Side, other: Side, name: str) -> bool:
         and (near.local_connection_id, near.peer_connection_id) == (far.peer_connection_id, far.local_connection_id)
         and (near.receive_sublayer, near.send_sublayer) == (far.send_sublayer, far.receive_sublayer)
         and (near.receive_sequencing, near.send_sequencing) == (far.send_sequencing, far.receive_sequencing)
+        and near.up
+        and far.up
         and near.local_session_id == _session(one, name).local_session_id
         and far.local_session_id == _session(other, name).local_session_id
     )
