@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
@@ -146,6 +146,68 @@ def show_tunnel(server: Server, name: str, as_json: bool) -> None:  # noqa: FBT0
         _write(plain.tunnel(result["tunnel"], result["sessions"]))
 
 
+@show.command("log")
+@click.option("--follow", "-f", is_flag=True, help="Go on with new lines as they come.")
+@click.option("--tunnel", metavar="NAME", help="Only lines about this tunnel.")
+@click.option(
+    "--level", type=click.Choice(["error", "warn", "notice", "info", "debug"]), help="Only this level and those before."
+)
+@_json_option
+@click.pass_obj
+def show_log(server: Server, follow: bool, tunnel: str | None, level: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's
+    """Show the latest lines of the log, as far as l2tp-ctl keeps them in memory.
+
+    With --follow, --json prints one object a line.
+    """
+    args = {name: value for name, value in (("tunnel", tunnel), ("level", level)) if value is not None}
+    if as_json and not follow:
+        _print_json(_ask(server, Command.SHOW_LOG, **args))
+        return
+    from l2tp_admin import log_lines
+
+    put = _print_json_line if as_json else log_lines.show
+    if not follow:
+        for line in _ask(server, Command.SHOW_LOG, **args)["lines"]:
+            put(line)
+        return
+    answers = _follow(server, Command.FOLLOW_LOG, **args)
+    for line in next(answers)["lines"]:
+        put(line)
+    for line in answers:
+        put(line)
+
+
+@cli.command()
+@click.argument("message", metavar="MESSAGE|ID", nargs=-1, required=True)
+@_json_option
+def explain(message: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001 - click's
+    """Explain a line of the log: what it means and what to do about it, in the locale's language.
+
+    MESSAGE is a line as it was logged, ID is an entry of the log catalogue, like HOSTNAME_MISMATCH.
+    """
+    from l2tp_admin import explain as explaining
+
+    entry = explaining.find(" ".join(message))
+    if entry is None:
+        _fail("no line of l2tpd reads like this", "give the whole line, or its id", REFUSED)
+    language = explaining.language()
+    meaning, remedy = explaining.text(entry, language)
+    level, template = entry.level.name.lower(), explaining.template(entry)
+    if as_json:
+        _print_json(
+            {
+                "id": entry.name,
+                "level": level,
+                "template": template,
+                "language": language,
+                "meaning": meaning,
+                "remedy": remedy,
+            }
+        )
+    else:
+        _write(f"{entry.name} ({level})\n{template}\n\n{meaning}\n\n-> {remedy}\n")
+
+
 @cli.group()
 def clear() -> None:
     """Take tunnels or sessions down; what is configured to come up does so again."""
@@ -201,6 +263,19 @@ def _ask(server: Server, command: Command, **args: str) -> dict[str, Any]:
         _fail(str(error), REMEDIES.get(error.code, OTHER_REMEDY), status)
 
 
+def _follow(server: Server, command: Command, **args: str) -> Iterator[dict[str, Any]]:
+    """Yield the answer to a command and the events after it, until the user has enough."""
+    from l2tp_admin import client
+
+    try:
+        yield from client.follow(server.path, server.timeout, command, **args)
+    except client.CommandError as error:
+        status = UNREACHABLE if error.code is ErrorCode.UNREACHABLE else REFUSED
+        _fail(str(error), REMEDIES.get(error.code, OTHER_REMEDY), status)
+    except KeyboardInterrupt:
+        sys.exit(0)
+
+
 def _fail(problem: str, remedy: str, status: int) -> NoReturn:
     from l2tp_admin.text import printable
 
@@ -234,6 +309,10 @@ def _print_json(result: dict[str, Any]) -> None:
         # Only a string can hold such a character; JSON has an escape for each.
         text = "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)
     _write_octets(text.encode() + b"\n")
+
+
+def _print_json_line(one: Mapping[str, Any]) -> None:
+    _write_octets(json.dumps(one, separators=(",", ":")).encode() + b"\n")
 
 
 def _write(text: str) -> None:

@@ -1,0 +1,72 @@
+"""What a line of the log means: finds the catalogue's entry for an id or for a whole line, without any server."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from string import Formatter
+
+from l2tp_ctl.catalogue import Entry
+from l2tp_ctl.catalogue_texts import Text, texts
+
+_PREFIX = r"(?:<\d>|.*?\bl2tp[\w-]*(?:\[\d+\])?: |.*?\d +(?:error|warn|notice|info|debug) +)?"
+"""What stands before the text: a priority, what syslog and the journal write, what ``show log`` does."""
+
+_FIELDS = {
+    "tag": r"[a-z-]+(?:\.\S+)?",
+    "tun_name": r"[\w.@:-]+",
+    "where": r"/\S+(?:: \S+)?",
+}
+"""Fields whose shape tells lines apart that have hardly any words; every other field is any text."""
+
+
+def find(words: str) -> Entry | None:
+    """Return the entry that ``words`` are the id of, or a line of; None where there is none.
+
+    A line may have what syslog, the journal or ``show log`` write before it, or be one of the JSON log's.
+    """
+    words = words.strip()
+    name = words.upper().replace("-", "_")
+    if words.startswith("{"):
+        name = _id_of(words)
+    if name in Entry.__members__:
+        return Entry[name]
+    fitting = [entry for entry in Entry if re.fullmatch(_PREFIX + _pattern(entry), words)]
+    return max(fitting, key=_letters, default=None)
+
+
+def language(environment: Mapping[str, str] = os.environ) -> str:
+    """Return the language of the locale's messages, among those that there are texts in (locale(7))."""
+    chosen = next((value for key in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := environment.get(key))), "")
+    return "ja" if chosen.split("_")[0].split(".")[0] == "ja" else "en"
+
+
+def text(entry: Entry, chosen: str) -> Text:
+    """Return what an entry means and what to do about it."""
+    return texts(chosen)[entry.name]
+
+
+def template(entry: Entry) -> str:
+    """Return an entry's line with each field as ``<name>``."""
+    parts = Formatter().parse(entry.template)
+    return "".join(literal + (f"<{field}>" if field else "") for literal, field, _, _ in parts)
+
+
+def _id_of(line: str) -> str:
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return ""
+    return str(told.get("id", "")) if isinstance(told, dict) else ""
+
+
+def _pattern(entry: Entry) -> str:
+    parts = Formatter().parse(entry.template)
+    return "".join(re.escape(literal) + (_FIELDS.get(field, ".*?") if field else "") for literal, field, _, _ in parts)
+
+
+def _letters(entry: Entry) -> int:
+    """Return how much of an entry's line is its own, which tells the nearest of several that fit."""
+    return sum(len(literal) for literal, _, _, _ in Formatter().parse(entry.template))
