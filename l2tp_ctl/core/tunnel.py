@@ -71,6 +71,7 @@ class Tunnel:
         self.peer_host_name = b""
         self.peer_router_id = 0
         self.peer_vendor_name = b""
+        self._peer_capabilities: tuple[int, ...] = ()
         self.sessions = [Session(self, session, errors.get(session.name, ""), now) for session in settings.sessions]
         self._tie_breaker = b""
         self._rival = connection
@@ -279,6 +280,7 @@ class Tunnel:
         self.peer_host_name = message.host_name or b""
         self.peer_router_id = message.router_id or 0
         self.peer_vendor_name = message.vendor_name or b""
+        self._peer_capabilities = message.pseudowire_capabilities or ()
         if message.receive_window is not None:
             connection.channel.set_peer_window(message.receive_window)
         refusal: Refusal | None = refuse_connection(self.settings, message)
@@ -380,9 +382,15 @@ class Tunnel:
                 session.call_in(self.context.limits.call_delay, now)
 
     def _open_sessions(self, now: float) -> None:
+        """Let the waiting sessions call, but for a type that the peer does not offer (RFC 3931, section 5.4.4)."""
         for session in self.sessions:
             if session.waits_for_control:
-                session.fire(SessionEvent.CONTROL_OPEN, now)
+                kind = session.settings.pseudowire_type
+                if kind in self._peer_capabilities:
+                    session.fire(SessionEvent.CONTROL_OPEN, now)
+                else:
+                    text = f"the peer does not offer pseudowire type {kind}"
+                    session.close(Result(CallResult.PSEUDOWIRE_TYPE, text=text), now)
 
     def _clean(self, now: float) -> None:
         self._disarm()
