@@ -54,6 +54,7 @@ class Machine:
             text=True,
             timeout=timeout,
             check=False,
+            start_new_session=True,
         )
         assert not check or done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
@@ -74,6 +75,11 @@ class Machine:
     def main_pid(self, unit: str) -> int:
         """Pid of a unit's main process as the machine sees it, 0 while it has none."""
         return int(self.property(unit, "MainPID"))
+
+    def signal(self, name: str, *pids: int) -> None:
+        """Send a signal to processes of the machine."""
+        assert all(pid > 1 for pid in pids), pids
+        self.run("sh", "-c", 'kill "$@"', "sh", f"-{name}", *map(str, pids))
 
     def journal(self, unit: str) -> str:
         """All that a unit has logged."""
@@ -116,7 +122,7 @@ def machine(name: str, root: Path, share: Path) -> Iterator[Machine]:
     with (share / f"{name}.console").open("wb") as console:
         outer = subprocess.Popen(
             ["sh", "-c", f'{start} bash "$@"', "sh", BOOT, root, name, share],
-            stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     try:
         pid = poll(lambda: _first_process(outer.pid), f"{name} starts (see {console.name})")

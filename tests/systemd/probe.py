@@ -13,12 +13,13 @@ import os
 import socket
 import sys
 from dataclasses import astuple, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgpack
 
-from l2tp_kernel.schema import Encapsulation, Listener, Plane, PweParam, Reason, Status, Verb
+from l2tp_kernel.schema import MAX_BATCH, Encapsulation, Listener, Plane, PweParam, Reason, Status, Verb
 from tests.support.helper_client import FailedError, HelperClient, RefusedError
 
 if TYPE_CHECKING:
@@ -54,10 +55,7 @@ def local_attempts(helper: int) -> dict[str, Callable[[], object]]:
     own = Path(os.environ["CREDENTIALS_DIRECTORY"])
     return {
         "unix socket": lambda: socket.socket(socket.AF_UNIX).close(),
-        **{
-            f"{name} socket": lambda family=family: socket.socket(family, socket.SOCK_RAW)
-            for name, family in families.items()
-        },
+        **{f"{name} socket": partial(socket.socket, family, socket.SOCK_RAW) for name, family in families.items()},
         "read own password": (own / "passwords_east").read_bytes,
         "read own configuration": lambda: Path("/etc/l2tpd/l2tpd.toml").read_bytes(),
         "read the policy": lambda: Path("/etc/l2tpd/l2tp-kernel.toml").read_bytes(),
@@ -134,7 +132,8 @@ def requests() -> dict[str, str]:
     on_connection("a bridge outside the policy", lambda client: client.set_pwe(replace(param, bridge="br0")))
     on_connection("an interface of somebody else", lambda client: client.set_pwe(replace(param, interface="pw-other")))
     on_connection("a path for a name", lambda client: client.set_pwe(replace(param, interface="../pw9")))
-    on_connection("too many at once", lambda client: client.request(Verb.SET_PWE_PARAM, [astuple(param)] * 257))
+    many = msgpack.packb([2, Verb.SET_PWE_PARAM, [astuple(param)] * (MAX_BATCH + 1)])
+    on_connection("too many at once", lambda client: raw(client, many))
     with HelperClient(DIRECTORY, greet=False) as client:
         outcomes["no greeting"] = "answered" if answer(client, msgpack.packb([1, Verb.LIST])) else "dropped"
     on_connection("list again", lambda client: client.request(Verb.LIST))

@@ -111,7 +111,7 @@ def test_only_operators_may_clear(pair: Pair, user: str, command: str, status: i
 @pytest.mark.parametrize("unit", UNITS)
 def test_a_killed_process_comes_back_and_so_does_the_traffic(pair: Pair, unit: str) -> None:
     before = {name: pair.west.main_pid(name) for name in UNITS}
-    pair.west.shell(f"kill -KILL {before[unit]}")
+    pair.west.signal("KILL", before[unit])
     pair.west.wait_until(lambda: pair.west.main_pid(unit) not in {0, before[unit]}, f"{unit} starts again")
     pair.west.wait_for_session()
     pair.west.wait_for_answer(EAST)
@@ -122,7 +122,7 @@ def test_a_killed_process_comes_back_and_so_does_the_traffic(pair: Pair, unit: s
 def test_a_killed_forwarder_comes_back_without_a_new_tunnel(pair: Pair) -> None:
     helper, before = pair.west.main_pid("l2tp-kernel"), forwarder(pair.west)
     uptime = pair.west.ask("tunnels")["east"]["uptime"]
-    pair.west.shell(f"kill -KILL {before}")
+    pair.west.signal("KILL", before)
     pair.west.wait_until(lambda: forwarder(pair.west) not in {0, before}, "the forwarder starts again")
     pair.west.wait_for_answer(EAST)
     assert pair.west.main_pid("l2tp-kernel") == helper
@@ -162,7 +162,7 @@ def test_a_busy_process_is_not_restarted(pair: Pair) -> None:
 @pytest.mark.usefixtures("impatient")
 def test_a_process_that_hangs_is_restarted(pair: Pair) -> None:
     before = {unit: pair.west.main_pid(unit) for unit in UNITS}
-    pair.west.shell(f"kill -STOP {' '.join(map(str, before.values()))}")
+    pair.west.signal("STOP", *before.values())
     for unit, pid in before.items():
         pair.west.wait_until(lambda: pair.west.main_pid(unit) not in {0, pid}, f"{unit} is restarted")  # noqa: B023
         assert "Watchdog timeout" in pair.west.journal(unit)
