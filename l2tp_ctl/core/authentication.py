@@ -62,12 +62,13 @@ class Authentication:
         A message that opens a control connection (SCCRQ, SCCRP) also brings the peer's nonce.
         """
         types = set(digests(avps))
-        if not types:
-            return Verdict.MISSING if self.required else Verdict.OK
-        if not types & self._allowed():
-            return Verdict.UNSUPPORTED
         opening = message_type in (MessageType.SCCRQ, MessageType.SCCRP)
         peer_nonce = (nonce(avps) or b"") if opening else self.peer_nonce
+        if not types:
+            # A nonce without a digest: the peer wants authentication, and does not take part in it itself.
+            return Verdict.MISSING if self.required or (opening and peer_nonce) else Verdict.OK
+        if not types & self._allowed():
+            return Verdict.UNSUPPORTED
         nonces = b"" if message_type == MessageType.SCCRQ else peer_nonce + self.local_nonce
         verified = verify(data, header, avps, self._keys, nonces, self._allowed())
         if verified is None and message_type == MessageType.STOPCCN:
@@ -81,8 +82,10 @@ class Authentication:
                 return Verdict.NO_NONCE
             # A second SCCRP answers a duplicated SCCRQ of ours: it must not change an agreed nonce.
             self.peer_nonce = self.peer_nonce or peer_nonce
-        if message_type == MessageType.SCCRQ:
+        if message_type == MessageType.SCCRQ or (self.peer_nonce and not self.signing):
             self._mirror(verified)
+        if message_type == MessageType.SCCRQ and self.peer_nonce and not self.local_nonce:
+            self.local_nonce = self._entropy(NONCE_LENGTH)
         return Verdict.OK
 
     def signers(self, message_type: int) -> tuple[Signer, ...]:
@@ -102,12 +105,10 @@ class Authentication:
                 return {DigestType.MD5, DigestType.SHA1}
 
     def _mirror(self, verified: DigestType) -> None:
-        """Answer an SCCRQ as its sender began: its digest type, and a nonce if it sent one."""
+        """Sign as the peer does, where the configuration leaves it to the peer."""
         if self._policy in (DigestPolicy.AUTO, DigestPolicy.NONE):
             self.type = verified
             self.signing = True
-        if self.peer_nonce and not self.local_nonce:
-            self.local_nonce = self._entropy(NONCE_LENGTH)
 
 
 def _keys(secrets: tuple[Secret, ...]) -> tuple[bytes, ...]:

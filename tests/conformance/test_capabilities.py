@@ -1,4 +1,4 @@
-"""Pseudowire types: what is offered, asked for and refused (RFC 3931, sections 5.4.3 and 5.4.4; RFC 4719, section 2.1)."""
+"""Pseudowire types: what is offered, asked for and refused (RFC 3931, section 5.4.4; RFC 4719, section 2.1)."""
 
 from __future__ import annotations
 
