@@ -88,6 +88,9 @@ class Connection:
     def submit(self, message: Message, now: float) -> None:
         """Send a message as soon as the window allows.  A full queue counts as a failed delivery."""
         self.log(Entry.SEND_MESSAGE, msg_type=message_name(message.type))
+        if self.settings.hidden and self.hide_keys and message.type not in _NOTHING_TO_HIDE:
+            # Here, not at each sending: a message that is sent again is the same one.
+            message = replace(message, random_vector=self.context.entropy(_RANDOM_VECTOR_LENGTH))
         if self.channel.submit(message):
             self.context.touch(self)
         else:
@@ -222,10 +225,6 @@ class Connection:
 
     def _send(self, message: Message, ns: int) -> None:
         """Send one message; raises ValueError or ``struct.error`` where it cannot be made."""
-        hide_key = None
-        if self.settings.hidden and self.hide_keys and message.type not in _NOTHING_TO_HIDE:
-            hide_key = self.hide_keys[0]
-            message = replace(message, random_vector=self.context.entropy(_RANDOM_VECTOR_LENGTH))
         if self.dialect.vendor_avps:
             message = replace(message, cisco=True)
         data = codec.encode(
@@ -234,7 +233,7 @@ class Connection:
             ns=ns,
             nr=self.channel.nr,
             signers=self.authentication.signers(message.type),
-            hide_key=hide_key,
+            hide_key=None if message.random_vector is None else self.hide_keys[0],
         )
         if len(data) > self.context.limits.message:
             raise ValueError(f"a message of {len(data)} octets")
