@@ -166,7 +166,8 @@ class Connection:
         verdict = self.authentication.check(data, header, avps, message_type)
         if verdict is Verdict.OK:
             return
-        if verdict is not Verdict.EARLY and self.context.complains((verdict, self.address.peer), now):
+        answer = message_type == MessageType.SCCRP  # which tells more than the acknowledgement before it
+        if verdict is not Verdict.EARLY and self.context.complains((verdict, answer, self.address.peer), now):
             self._log_verdict(verdict, avps, message_type)
         raise ProtocolError(Drop.AUTHENTICATION, verdict.name.lower())
 
