@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import atexit
 import contextlib
 import os
 import socket
@@ -19,6 +20,7 @@ from l2tp_ctl.catalogue import Entry, Level
 from l2tp_ctl.runtime.admin_server import listen
 from l2tp_ctl.runtime.app import App
 from l2tp_ctl.runtime.config_file import ConfigError, Configuration, load
+from l2tp_ctl.runtime.daemon import PidFile, detach, syslog
 from l2tp_ctl.runtime.failures import LoopError, Selector, describe, entropy_problem
 from l2tp_ctl.runtime.log_sink import LogSink, printable
 from l2tp_kernel.privileges import drop
@@ -35,7 +37,8 @@ def main() -> int:
     to_journal = journal.connect(sys.stderr, "l2tp-ctl")
     log = LogSink(sys.stderr, level or Level.INFO, arguments.log_format or "text", to_journal)
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    read = partial(load, arguments.config, Path(credentials) if credentials else None)
+    config = arguments.config.absolute() if arguments.daemon else arguments.config
+    read = partial(load, config, Path(credentials) if credentials else None)
     try:
         configuration = read()
     except ConfigError as error:
@@ -52,6 +55,22 @@ def main() -> int:
     log.ring.limit = configuration.log_memory
     if problem := entropy_problem():
         return _cannot_start(log, Entry.URANDOM_OPEN_ERROR, problem)
+    ready = pid_file = None
+    try:
+        if arguments.pid_file is not None:
+            pid_file = PidFile(arguments.pid_file)
+            atexit.register(pid_file.remove)
+    except OSError as error:
+        return _cannot_start(log, Entry.CANNOT_CREATE_PID_FILE, f"{arguments.pid_file}: {error.strerror}")
+    try:
+        if arguments.daemon:
+            if sys.stderr.isatty():
+                log = replace(log, stream=syslog("l2tp-ctl"))
+            ready = detach()
+        if pid_file is not None:
+            pid_file.write()
+    except OSError as error:
+        return _cannot_start(log, Entry.DAEMON_ERROR, str(error))
     try:
         if arguments.user is not None:
             # Everything is imported and the passwords are read: nothing needs root from here on.
@@ -62,6 +81,8 @@ def main() -> int:
         admin = listen(configuration.admin_socket)
     except OSError as error:
         return _cannot_start(log, Entry.FAILED_TO_SOCKET, f"{configuration.admin_socket}: {error.strerror or error}")
+    if ready is not None:
+        ready()
     try:
         with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(Selector(log))) as runner:
             runner.run(_run(configuration, log, admin, read))
@@ -97,6 +118,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="default: %(default)s")
     parser.add_argument("--check", action="store_true", help="check the configuration file and start nothing")
     parser.add_argument("--user", metavar="USER", help="started as root: become USER once the passwords are read")
+    parser.add_argument(
+        "--daemon", action="store_true", help="go on in the background; a terminal's log goes to syslog"
+    )
+    parser.add_argument("--pid-file", type=Path, metavar="FILE", help="write the pid there, and be the only one to")
     parser.add_argument("--log-format", choices=["text", "json"], help="default: daemon.log-format")
     parser.add_argument(
         "--log-level", choices=[level.name.lower() for level in Level], help="default: daemon.log-level"
