@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import socket
 
     from l2tp_kernel import schema
+    from l2tp_kernel.links import Link
 
 
 class ControlSocket(NamedTuple):
@@ -17,8 +18,25 @@ class ControlSocket(NamedTuple):
     flavour: schema.Flavour
 
 
+class TunnelSocket(NamedTuple):
+    """A socket on which control messages of one peer arrive, instead of at the listener."""
+
+    listener: int
+    tunnel: int
+    """The plane's number of it."""
+    socket: socket.socket | None
+    """None once it is closed."""
+
+
+class Adopted(NamedTuple):
+    """A pseudowire that an earlier helper made, with listener 0."""
+
+    param: schema.PweParam
+    link: Link
+
+
 class ForwardingPlane(Protocol):
-    """Listeners and interfaces of one kind; every call may raise OSError and then has changed nothing.
+    """Listeners and interfaces of one kind; every call may raise OSError or Refused and then has changed nothing.
 
     The registry decides what is allowed and owned, and sets MTU, bridge and administrative state itself: they are the
     same for every kind of interface.
@@ -27,6 +45,9 @@ class ForwardingPlane(Protocol):
     @property
     def kind(self) -> schema.Plane:
         """What clients call it."""
+
+    def adopt(self) -> list[Adopted]:
+        """Take over, once and at first, what an earlier helper left."""
 
     def open_listener(self, handle: int, listener: schema.Listener) -> ControlSocket:
         """Open the sockets of a listener."""
@@ -37,14 +58,23 @@ class ForwardingPlane(Protocol):
     def create(self, param: schema.PweParam) -> int:
         """Make a new interface, still down, with its session, and give its index; FileExistsError for a taken name."""
 
-    def modify(self, param: schema.PweParam) -> None:
-        """Change the session of ``param.interface``, which exists."""
+    def modify(self, param: schema.PweParam) -> int:
+        """Change the session of ``param.interface`` and give its index: another one if it had to be made anew, down.
+
+        After an error the old parameters bring the old state back, again with an index that may be another one.
+        """
 
     def delete(self, interface: str) -> None:
         """Remove the session, and the interface if it is still there; raises nothing."""
 
     def stats(self) -> dict[str, schema.Counters]:
         """Counters of every pseudowire, by interface."""
+
+    def tunnel_sockets(self, listener: int) -> list[TunnelSocket]:
+        """Sockets where control messages arrive beside a listener."""
+
+    def news(self) -> list[TunnelSocket]:
+        """Those opened or closed since the last call."""
 
     def fileno(self) -> int:
         """Readable when :meth:`tend` has something to do."""

@@ -45,9 +45,11 @@ _JUMP_IF_SET, _JUMP_IF_EQUAL, _RETURN = 0x45, 0x15, 0x06
 _ALL = 0xFFFFFFFF
 _T_BIT = 0x80
 
-_Instruction = tuple[int, int, int, int]
+Instruction = tuple[int, int, int, int]
+DROP: Instruction = (_RETURN, 0, 0, 0)
+"""A filter of this alone keeps nothing."""
 
-_STEER: list[_Instruction] = [
+_STEER: list[Instruction] = [
     (_LOAD_OCTET, 0, 0, 0),
     (_JUMP_IF_SET, 0, 1, _T_BIT),
     (_RETURN, 0, 0, 0),  # the group's first socket: control
@@ -80,7 +82,7 @@ def open_pair(listener: Listener) -> SocketPair:
     with contextlib.ExitStack() as undo:
         if listener.encapsulation is Encapsulation.UDP:
             flavour = Flavour.UDP
-            control, data = (undo.enter_context(_socket(family, socket.SOCK_DGRAM, 0)) for _ in range(2))
+            control, data = (undo.enter_context(make_socket(family, socket.SOCK_DGRAM, 0)) for _ in range(2))
             # Bound before it shares: that fails if anyone is there. Control is then the first of the group, index 0.
             control.bind((host, listener.port))
             control.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -89,18 +91,18 @@ def open_pair(listener: Listener) -> SocketPair:
             _attach(data, _SO_ATTACH_REUSEPORT_CBPF, _STEER)
         else:
             flavour = Flavour.RAW4 if family == socket.AF_INET else Flavour.RAW6
-            control, data = (undo.enter_context(_socket(family, socket.SOCK_RAW, IPPROTO_L2TP)) for _ in range(2))
+            control, data = (undo.enter_context(make_socket(family, socket.SOCK_RAW, IPPROTO_L2TP)) for _ in range(2))
             for sock, wants_control in ((control, True), (data, False)):
-                _attach(sock, _SO_ATTACH_FILTER, _session_filter(family, control=wants_control))
+                filter_sessions(sock, control=wants_control)
                 sock.bind((host, 0))
         for sock, octets in ((control, CONTROL_BUFFER), (data, DATA_BUFFER)):
-            _set_buffer(sock, _SO_RCVBUFFORCE, socket.SO_RCVBUF, octets)
-            _set_buffer(sock, _SO_SNDBUFFORCE, socket.SO_SNDBUF, octets)
+            set_buffers(sock, octets)
         undo.pop_all()
         return SocketPair(control, data, flavour)
 
 
-def _socket(family: socket.AddressFamily, kind: socket.SocketKind, protocol: int) -> socket.socket:
+def make_socket(family: socket.AddressFamily, kind: socket.SocketKind, protocol: int) -> socket.socket:
+    """Open an unbound socket as every socket here is: not blocking, and told local addresses."""
     sock = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
     try:
         # A tunnel carries whole frames through any path: outer packets are fragmented, here and on the way.
@@ -108,7 +110,7 @@ def _socket(family: socket.AddressFamily, kind: socket.SocketKind, protocol: int
             sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
             sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_DONT)
         else:
-            if kind == socket.SOCK_DGRAM:  # a raw socket knows no other family
+            if protocol == 0:  # UDP; sockets of protocol 115 know no other family
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
             sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_DONT)
@@ -118,16 +120,32 @@ def _socket(family: socket.AddressFamily, kind: socket.SocketKind, protocol: int
     return sock
 
 
-def _session_filter(family: socket.AddressFamily, *, control: bool) -> list[_Instruction]:
+def filter_sessions(sock: socket.socket, *, control: bool) -> None:
     """Keep packets with Session ID zero, or all others; IPv4 raw sockets see the IP header first, IPv6 ones do not."""
-    load: list[_Instruction] = [(_LOAD_WORD, 0, 0, 0)]
-    if family == socket.AF_INET:
+    load: list[Instruction] = [(_LOAD_WORD, 0, 0, 0)]
+    if sock.family == socket.AF_INET:
         load = [(_LOAD_HEADER_LENGTH_TO_X, 0, 0, 0), (_LOAD_WORD_AT_X, 0, 0, 0)]
     if_zero, otherwise = (_ALL, 0) if control else (0, _ALL)
-    return [*load, (_JUMP_IF_EQUAL, 0, 1, 0), (_RETURN, 0, 0, if_zero), (_RETURN, 0, 0, otherwise)]
+    attach_filter(sock, [*load, (_JUMP_IF_EQUAL, 0, 1, 0), (_RETURN, 0, 0, if_zero), (_RETURN, 0, 0, otherwise)])
 
 
-def _attach(sock: socket.socket, option: int, program: list[_Instruction]) -> None:
+def keep_with_t_bit(offset: int) -> list[Instruction]:
+    """Make a filter that keeps control messages alone, whose first octet is at ``offset``."""
+    return [(_LOAD_OCTET, 0, 0, offset), (_JUMP_IF_SET, 0, 1, _T_BIT), (_RETURN, 0, 0, _ALL), DROP]
+
+
+def attach_filter(sock: socket.socket, program: list[Instruction]) -> None:
+    """Let a socket receive only what ``program`` keeps."""
+    _attach(sock, _SO_ATTACH_FILTER, program)
+
+
+def set_buffers(sock: socket.socket, octets: int) -> None:
+    """Set the receive and the send buffer."""
+    _set_buffer(sock, _SO_RCVBUFFORCE, socket.SO_RCVBUF, octets)
+    _set_buffer(sock, _SO_SNDBUFFORCE, socket.SO_SNDBUF, octets)
+
+
+def _attach(sock: socket.socket, option: int, program: list[Instruction]) -> None:
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *instruction) for instruction in program))
     sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("@HP", len(program), ctypes.addressof(code)))
 
