@@ -12,16 +12,18 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from pyroute2.netlink.rtnl.ifstatsmsg import ifstatsmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NLMSG_ERROR = 2
-_RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK, _RTM_GETROUTE = 16, 17, 18, 26
+_RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK, _RTM_GETROUTE, _RTM_GETSTATS = 16, 17, 18, 26, 94
 _NLM_F_REQUEST, _NLM_F_ACK = 1, 4
 _RTMGRP_LINK = 1
 _IFF_UP = 1
+_IFLA_STATS_LINK_64 = 1
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 
 
@@ -35,6 +37,8 @@ class Link(NamedTuple):
     """``bridge``, ``tun``, …, empty for a device of its own."""
     up: bool
     """The administrative state."""
+    label: str
+    """Its alias, empty without."""
 
 
 class Links:
@@ -79,6 +83,21 @@ class Links:
             message["attrs"].append(("IFLA_MASTER", master))
         self._ask(message, _RTM_NEWLINK, _NLM_F_ACK)
 
+    def label(self, index: int, text: str) -> None:
+        """Set the alias, which operators see too."""
+        message = ifinfmsg()
+        message["index"] = index
+        message["attrs"] = [("IFLA_IFALIAS", text)]
+        self._ask(message, _RTM_NEWLINK, _NLM_F_ACK)
+
+    def traffic(self, index: int) -> dict[str, int]:
+        """Give the interface's counters, by the names of ``struct rtnl_link_stats64``."""
+        message = ifstatsmsg()
+        message["ifindex"], message["filter_mask"] = index, _IFLA_STATS_LINK_64
+        answer = ifstatsmsg(self._ask(message, _RTM_GETSTATS))
+        answer.decode()
+        return dict(answer.get_attr("IFLA_STATS_LINK_64"))
+
     def path_mtu(self, peer: bytes, source: bytes) -> int:
         """Octets of the largest packet to ``peer`` by the route and its interface; ``source`` all zero for any."""
         message = rtmsg()
@@ -104,7 +123,7 @@ class Links:
                 changed.update(_indices(packet))
         return changed
 
-    def _ask(self, message: ifinfmsg | rtmsg, kind: int, flags: int = 0) -> bytes:
+    def _ask(self, message: ifinfmsg | ifstatsmsg | rtmsg, kind: int, flags: int = 0) -> bytes:
         """Send one request and give its one answer; OSError if that is an error."""
         sequence = next(self._sequences)
         message["header"]["type"] = kind
@@ -149,4 +168,5 @@ def _link(octets: bytes) -> Link:
         message.get_attr("IFLA_MTU") or 0,
         kind or "",
         bool(message["flags"] & _IFF_UP),
+        message.get_attr("IFLA_IFALIAS") or "",
     )

@@ -7,15 +7,20 @@ import contextlib
 import resource
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import setproctitle
 
 from l2tp_kernel import policy as policies
 from l2tp_kernel import privileges
 from l2tp_kernel.journal import ERROR, NOTICE, log
+from l2tp_kernel.kernelplane import KernelPlane
 from l2tp_kernel.links import Links
 from l2tp_kernel.server import Server
 from l2tp_kernel.userspace import UserspacePlane
+
+if TYPE_CHECKING:
+    from l2tp_kernel.plane import ForwardingPlane
 
 
 def main() -> int:
@@ -48,8 +53,12 @@ def _serve(policy: policies.Policy, policy_file: Path, directory: Path) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # one descriptor for each TAP
     privileges.keep()
     with contextlib.closing(Links()) as links:
-        plane = UserspacePlane(policy.forwarder_user)
-        with contextlib.closing(Server(directory, policy_file, policy, plane, links)) as server:
+        planes: list[ForwardingPlane] = [UserspacePlane(policy.forwarder_user)]
+        try:
+            planes.insert(0, KernelPlane(links))
+        except OSError as error:
+            log(NOTICE, f"no kernel plane: {error.strerror}")
+        with contextlib.closing(Server(directory, policy_file, policy, planes, links)) as server:
             server.run()
 
 

@@ -19,7 +19,7 @@ from l2tp_kernel.schema import MAX_LISTENERS, Encapsulation, Listener, Plane, Pw
 from l2tp_kernel.wire import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from l2tp_kernel.links import Links
     from l2tp_kernel.plane import ControlSocket, ForwardingPlane
@@ -60,14 +60,18 @@ def interface_mtu(path: int, encapsulation: Encapsulation, param: PweParam) -> i
 
 
 class Registry:
-    """All that was made here; ``plane`` forwards, ``links`` is the kernel's view of the interfaces."""
+    """All that was made here or adopted; AUTO is the first of ``planes``, ``links`` the kernel's view of interfaces."""
 
-    def __init__(self, plane: ForwardingPlane, links: Links) -> None:
-        self._plane = plane
+    def __init__(self, planes: Sequence[ForwardingPlane], links: Links) -> None:
+        self._planes = {plane.kind: plane for plane in planes}
+        self._automatic = planes[0].kind
         self._links = links
         self._handles = itertools.count(1)
         self._listeners: dict[int, _Open] = {}
         self._pwes: dict[str, _Pwe] = {}
+        for param, link in itertools.chain.from_iterable(plane.adopt() for plane in planes):
+            self._pwes[param.interface] = _Pwe(param, link.number, link.mtu, link.up)
+            log(NOTICE, f"{param.interface}: adopted")
 
     def open_listener(self, listener: Listener, policy: Policy) -> tuple[int, ControlSocket]:
         """Handle and control socket of a listener, made unless it is there."""
@@ -81,7 +85,7 @@ class Registry:
         if len(self._listeners) >= MAX_LISTENERS:
             raise Refused(Reason.POLICY, f"{MAX_LISTENERS} listeners are open")
         handle = next(self._handles)
-        opened = self._plane.open_listener(handle, listener)
+        opened = self._planes[listener.plane].open_listener(handle, listener)
         self._listeners[handle] = _Open(listener, opened)
         where = f"{ipaddress.ip_address(listener.address)} port {listener.port}"
         log(NOTICE, f"listener {handle}: open, {listener.encapsulation.name} {where}")
@@ -93,16 +97,18 @@ class Registry:
             raise Refused(Reason.NOT_FOUND, f"listener {handle}")
         if any(each.param.listener == handle for each in self._pwes.values()):
             raise Refused(Reason.IN_USE, f"listener {handle} has pseudowires")
-        self._plane.close_listener(handle)
+        self._planes[self._listeners[handle].listener.plane].close_listener(handle)
         del self._listeners[handle]
         log(NOTICE, f"listener {handle}: closed")
 
     def set(self, param: PweParam, policy: Policy) -> tuple[str, int, int]:
         """Make one pseudowire end be exactly this; gives its interface, MTU and index."""
-        param = replace(param, plane=self._resolve(param.plane))
         old = self._pwes.get(param.interface)
         policy.check_param(param, others=len(self._pwes) - (old is not None))
         listener = self._check_listener(param)
+        param = replace(param, plane=listener.plane)
+        if old and old.param.plane is not param.plane:
+            raise Refused(Reason.PLANE, f"{param.interface} exists in the other plane")
         for each in self._pwes.values():
             other = each.param
             same_session = (other.listener, other.local_session_id) == (param.listener, param.local_session_id)
@@ -139,7 +145,7 @@ class Registry:
 
     def stats(self, interfaces: Iterable[str]) -> list[tuple[object, ...]]:
         """Give what STATS answers."""
-        counters = self._plane.stats()
+        counters = {name: counted for plane in self._planes.values() for name, counted in plane.stats().items()}
         wanted = list(interfaces) or list(self._pwes)
         return [(name, *astuple(counters[name])) for name in wanted if name in self._pwes and name in counters]
 
@@ -169,17 +175,22 @@ class Registry:
         for interface in list(self._pwes):
             self._forget(interface)
         self._listeners.clear()
-        self._plane.close()
+        for plane in self._planes.values():
+            plane.close()
 
     def _resolve(self, plane: Plane) -> Plane:
-        if plane not in (Plane.AUTO, self._plane.kind):
+        if plane is Plane.AUTO:
+            return self._automatic
+        if plane not in self._planes:
             raise Refused(Reason.PLANE, f"no {plane.name.lower()} plane here")
-        return self._plane.kind
+        return plane
 
     def _check_listener(self, param: PweParam) -> Listener:
         if param.listener not in self._listeners:
             raise Refused(Reason.NOT_FOUND, f"listener {param.listener}")
         listener = self._listeners[param.listener].listener
+        if param.plane not in (Plane.AUTO, listener.plane):
+            raise Refused(Reason.PLANE, f"listener {param.listener} is of the other plane")
         if not len(param.peer_address) == len(param.local_address) == len(listener.address):
             raise Refused(Reason.MALFORMED, "addresses of another family than the listener's")
         if (param.peer_port == 0) is (listener.encapsulation is Encapsulation.UDP):
@@ -206,29 +217,31 @@ class Registry:
 
     def _create(self, param: PweParam, mtu: int, master: int | None) -> int:
         try:
-            index = self._plane.create(param)
+            index = self._planes[param.plane].create(param)
         except FileExistsError:
             raise Refused(Reason.NOT_OWNED, f"{param.interface} exists") from None
         try:
             self._links.configure(index, mtu=mtu, up=param.up, master=master)
         except OSError:
-            self._plane.delete(param.interface)
+            self._planes[param.plane].delete(param.interface)
             raise
         return index
 
     def _modify(self, old: _Pwe, param: PweParam, mtu: int, master: int | None) -> int:
-        if param != old.param:
-            self._plane.modify(param)
+        plane, number = self._planes[param.plane], old.number
         try:
-            self._links.configure(old.number, mtu=mtu, up=param.up, master=master)
+            if param != old.param:
+                number = plane.modify(param)
+            self._links.configure(number, mtu=mtu, up=param.up, master=master)
         except OSError:
             with contextlib.suppress(OSError):
-                self._plane.modify(old.param)
+                before = replace(old.param, listener=old.param.listener or param.listener)  # it may be an adopted one
+                number = plane.modify(before)
+                self._pwes[param.interface] = old._replace(number=number)
                 back = self._master(old.param, old._replace(param=param))
-                self._links.configure(old.number, mtu=old.mtu, up=old.up, master=back)
+                self._links.configure(number, mtu=old.mtu, up=old.up, master=back)
             raise
-        return old.number
+        return number
 
     def _forget(self, interface: str) -> None:
-        del self._pwes[interface]
-        self._plane.delete(interface)
+        self._planes[self._pwes.pop(interface).param.plane].delete(interface)

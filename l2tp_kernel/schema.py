@@ -14,7 +14,12 @@ Session of a client
    changes nothing.  A malformed request uses up its number; one so malformed that it shows none is answered with 0.
 4. A verb that yields a descriptor answers Ok with a handle, after it sent ``msgpack([sequence, handle])`` with the
    descriptor (SCM_RIGHTS) over the side channel.  The client sends nothing there.
-5. Closing the side channel ends the client.  What it made stays: the next client finds it through LIST, opens the same
+5. In the kernel plane the control messages of a peer that has pseudowires over UDP arrive at a socket of its own
+   instead of the listener's, so the helper sends ``msgpack([0, handle, tunnel])`` with that socket too: when the tunnel
+   begins, and before it answers OPEN_LISTENER.  ``handle`` is the listener whose socket still sends.  The client reads
+   what comes there and keeps the descriptor, which also keeps the kernel's tunnel alive without the helper, until
+   ``msgpack([0, handle, tunnel])`` comes without a descriptor: then it closes it.  Over IP nothing arrives there.
+6. Closing the side channel ends the client.  What it made stays: the next client finds it through LIST, opens the same
    listeners again (which yields the same handles and sockets) and sets the pseudowires that it wants to keep.
 
 The helper may also send ``[0, EVENT, [kind, interface, ...]]`` at any time after HELLO (see :class:`EventKind`).
@@ -47,7 +52,7 @@ class Verb(IntEnum):
     """What the helper can be asked for."""
 
     HELLO = 1
-    """``(version: int, token: bytes)`` → :class:`Capabilities` as ``[planes, pid]``."""
+    """``(version: int, token: bytes)`` → ``[planes, pid]``; the first plane is the one that AUTO means."""
     OPEN_LISTENER = 2
     """``(plane, encapsulation, address, port)``, a :class:`Listener`, → ``[handle, flavour]``, the socket beside it.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import itertools
 import os
 import signal
 import socket
@@ -25,12 +26,12 @@ from l2tp_kernel.schema import EventKind, Listener, Reason, Status
 from l2tp_kernel.wire import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from l2tp_kernel.clients import Client
     from l2tp_kernel.links import Links
-    from l2tp_kernel.plane import ForwardingPlane
+    from l2tp_kernel.plane import ForwardingPlane, TunnelSocket
     from l2tp_kernel.policy import Policy
 
 REQUESTS_A_TURN = 64
@@ -49,13 +50,13 @@ class Server:
     """
 
     def __init__(
-        self, directory: Path, policy_file: Path, policy: Policy, plane: ForwardingPlane, links: Links
+        self, directory: Path, policy_file: Path, policy: Policy, planes: Sequence[ForwardingPlane], links: Links
     ) -> None:
         self._policy_file = policy_file
         self._policy = policy
-        self._plane = plane
+        self._planes = planes
         self._links = links
-        self._registry = Registry(plane, links)
+        self._registry = Registry(planes, links)
         self._clients = Clients()
         self._strangers = Complaints("unbound identity")
         self._visitors = Complaints("descriptors")
@@ -100,18 +101,19 @@ class Server:
                 self._signals.fileno(): self._signal,
                 **{each.channel.fileno(): partial(self._lost, each) for each in self._clients},
             }
-            if self._plane.fileno() >= 0:
-                sources[self._plane.fileno()] = self._plane.tend
+            sources |= {plane.fileno(): plane.tend for plane in self._planes if plane.fileno() >= 0}
             poller = zmq.Poller()
             for source in sources:
                 poller.register(source, zmq.POLLIN)
             for source, _ in poller.poll(int(TICK * 1000)):
                 sources[source]()
+                self._pass_sockets()
 
     def close(self) -> None:
         """Remove all that was made, then the sockets."""
         notify("STOPPING=1")
         self._registry.close()
+        self._pass_sockets()
         for client in self._clients:
             self._clients.drop(client)
         self._strangers.summarise(end=True)
@@ -125,7 +127,8 @@ class Server:
 
     def _tick(self) -> None:
         notify("WATCHDOG=1")
-        self._plane.tend()
+        for plane in self._planes:
+            plane.tend()
         for complaints in (self._strangers, self._visitors, *(each.complaints for each in self._clients)):
             complaints.summarise()
 
@@ -195,13 +198,14 @@ class Server:
             else:
                 self._strangers.add("frame dropped")
                 continue
+            self._pass_sockets()
             self._send(identity, wire.encode(sequence, *answer))
 
     def _greet(self, identity: bytes, sequence: int, rest: tuple[object, ...]) -> object:
         hello = wire.decode(rest)
         if isinstance(hello, wire.Hello):
             self._clients.bind(identity, sequence, hello)
-        return [[self._plane.kind], os.getpid()]
+        return [[plane.kind for plane in self._planes], os.getpid()]
 
     def _carry_out(self, client: Client, sequence: int, rest: tuple[object, ...]) -> object:
         if sequence:
@@ -242,7 +246,26 @@ class Server:
             with contextlib.suppress(Refused):  # IN_USE: an earlier client's pseudowires keep it
                 self._registry.close_listener(handle)
             raise
+        for plane in self._planes:
+            for each in plane.tunnel_sockets(handle):
+                self._pass(client, each)
         return [handle, control.flavour]
+
+    def _pass_sockets(self) -> None:
+        """Tell every client where control messages arrive, or arrive no more."""
+        for each in itertools.chain.from_iterable(plane.news() for plane in self._planes):
+            for client in self._clients:
+                if client.identity is not None:
+                    self._pass(client, each)
+
+    def _pass(self, client: Client, each: TunnelSocket) -> None:
+        packet = msgpack.packb([0, each.listener, each.tunnel])
+        descriptors = [each.socket.fileno()] if each.socket and each.socket.fileno() >= 0 else []
+        try:
+            socket.send_fds(client.channel, [packet], descriptors)
+        except OSError as error:
+            client.complaints.add(f"does not take its sockets: {error}")
+            self._lost(client)
 
     def _outcome(self, complaints: Complaints, what: str, call: Callable[[], object]) -> tuple[Status, object]:
         try:

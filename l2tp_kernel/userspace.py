@@ -20,6 +20,7 @@ from l2tp_kernel.sockets import SocketPair, open_pair
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from l2tp_kernel.plane import Adopted, TunnelSocket
     from l2tp_kernel.schema import Counters, Listener, PweParam
 
 T = TypeVar("T")
@@ -54,6 +55,10 @@ class UserspacePlane:
         self._running = False
         self._start()
 
+    def adopt(self) -> list[Adopted]:
+        """Nothing: a TAP does not outlive the helper."""
+        return []
+
     def open_listener(self, handle: int, listener: Listener) -> ControlSocket:
         """Open both sockets and give the forwarder the one for data."""
         pair = open_pair(listener)
@@ -82,10 +87,11 @@ class UserspacePlane:
         self._taps[param.interface] = _Tap(descriptor, param)
         return number
 
-    def modify(self, param: PweParam) -> None:
+    def modify(self, param: PweParam) -> int:
         """Tell the forwarder the new parameters."""
         self._tell(lambda forwarder: forwarder.set_session(param, None))
         self._taps[param.interface] = self._taps[param.interface]._replace(param=param)
+        return socket.if_nametoindex(param.interface)
 
     def delete(self, interface: str) -> None:
         """Let go of a TAP, which ends it: a forwarder that cannot be told of it has no copy or dies."""
@@ -96,6 +102,15 @@ class UserspacePlane:
     def stats(self) -> dict[str, Counters]:
         """Ask the forwarder."""
         return self._tell(lambda forwarder: forwarder.stats())
+
+    def tunnel_sockets(self, listener: int) -> list[TunnelSocket]:
+        """None: all control messages arrive at the listener."""
+        del listener
+        return []
+
+    def news(self) -> list[TunnelSocket]:
+        """None likewise."""
+        return []
 
     def fileno(self) -> int:
         """Readable when the forwarder has died, -1 while there is none."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from l2tp_kernel.links import Links as RealLinks
+    from l2tp_kernel.plane import Adopted, TunnelSocket
 
 
 class MemoryPlane:
@@ -31,6 +32,9 @@ class MemoryPlane:
         self.taken: set[str] = set()
         self.socket = socket.socket()
 
+    def adopt(self) -> list[Adopted]:
+        return []
+
     def open_listener(self, _handle: int, _listener: Listener) -> ControlSocket:
         return ControlSocket(self.socket, Flavour.UDP)
 
@@ -41,12 +45,19 @@ class MemoryPlane:
             raise FileExistsError(errno.EEXIST, wanted.interface)
         return 1
 
-    def modify(self, _param: PweParam) -> None: ...
+    def modify(self, _param: PweParam) -> int:
+        return 1
 
     def delete(self, _interface: str) -> None: ...
 
     def stats(self) -> dict[str, Counters]:
         return {}
+
+    def tunnel_sockets(self, _listener: int) -> list[TunnelSocket]:
+        return []
+
+    def news(self) -> list[TunnelSocket]:
+        return []
 
     def fileno(self) -> int:
         return self.socket.fileno()
@@ -99,7 +110,7 @@ def links() -> Links:
 
 @pytest.fixture
 def registry(plane: MemoryPlane, links: Links) -> Registry:
-    return Registry(plane, cast("RealLinks", links))
+    return Registry([plane], cast("RealLinks", links))
 
 
 def open_one(registry: Registry, port: int = 1701) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import time
 from dataclasses import astuple
@@ -41,6 +42,8 @@ class HelperClient:
     def __init__(self, directory: Path, *, greet: bool = True, unread: int = 1000) -> None:
         self.events: list[list[Any]] = []
         """What the helper has told by itself, oldest first."""
+        self.tunnels: dict[int, socket.socket] = {}
+        """Sockets of the kernel plane, by the number of the tunnel."""
         self.sequence = 0
         self.channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel.settimeout(TIMEOUT)
@@ -67,6 +70,8 @@ class HelperClient:
     def close(self) -> None:
         """End the connection, as a crash of the client would."""
         self.channel.close()
+        for each in self.tunnels.values():
+            each.close()
         self._context.destroy()
 
     def send(self, *frames: bytes) -> None:
@@ -105,9 +110,26 @@ class HelperClient:
         """Handle, flavour and control socket of a listener."""
         handle, flavour = self.request(Verb.OPEN_LISTENER, *astuple(listener))
         packet, descriptors, _, _ = socket.recv_fds(self.channel, 64, 1)
+        while msgpack.unpackb(packet)[0] == 0:
+            self._take_tunnel(packet, descriptors)
+            packet, descriptors, _, _ = socket.recv_fds(self.channel, 64, 1)
         assert msgpack.unpackb(packet) == [self.sequence, handle]
         os.set_inheritable(descriptors[0], False)  # noqa: FBT003  # the standard library's signature
         return handle, Flavour(flavour), socket.socket(fileno=descriptors[0])
+
+    def read_tunnels(self) -> None:
+        """Take the kernel plane's sockets that have come."""
+        while select.select([self.channel], [], [], 0)[0]:
+            packet, descriptors, _, _ = socket.recv_fds(self.channel, 64, 1)
+            self._take_tunnel(packet, descriptors)
+
+    def _take_tunnel(self, packet: bytes, descriptors: list[int]) -> None:
+        _, _, tunnel = msgpack.unpackb(packet)
+        if tunnel in self.tunnels:
+            self.tunnels.pop(tunnel).close()
+        if descriptors:
+            os.set_inheritable(descriptors[0], False)  # noqa: FBT003  # the standard library's signature
+            self.tunnels[tunnel] = socket.socket(fileno=descriptors[0])
 
     def set_pwe(self, param: PweParam) -> tuple[str, int, int]:
         """Set one pseudowire: its interface, MTU and index."""
