@@ -17,6 +17,11 @@ import zmq.asyncio
 from l2tp_ctl.catalogue import Entry, Field
 from l2tp_kernel.schema import TOKEN_LENGTH, VERSION, Flavour, Listener, Plane, Reason, Status, Verb
 
+OnEvent = Callable[[list[Any]], None]
+"""Called with ``[kind, interface, ...]`` when the helper tells something by itself."""
+OnTunnel = Callable[[int, int, socket.socket | None], None]
+"""Called with a listener's handle, the kernel's number of a tunnel and its socket, None to close that."""
+
 COMMAND = "command"
 DESCRIPTORS = "descriptors"
 """Names of the helper's two sockets in its directory."""
@@ -53,14 +58,14 @@ class HelperRefusedError(HelperError):
         super().__init__(reason.name.lower().replace("_", "-"))
         self.reason = reason
 
+    def entry(self, _verb: Verb) -> Entry:
+        """Return the log entry that tells of it."""
+        return Entry.HELPER_REFUSED
+
     def fields(self, verb: Verb) -> dict[str, Field]:
         """Return the fields of that entry."""
         return {"reason": str(self), "verb": verb.name}
 
-
-    def entry(self, _verb: Verb) -> Entry:
-        """Return the log entry that tells of it."""
-        return Entry.HELPER_REFUSED
 
 class HelperFailedError(HelperError):
     """The operating system did not let it."""
@@ -91,13 +96,14 @@ class HelperClient:
     """A connection, from the helper's token to the end of its side channel; it is never used again after that."""
 
     def __init__(
-        self, channel: socket.socket, dealer: zmq.asyncio.Socket, on_event: Callable[[list[Any]], None]
+        self, channel: socket.socket, dealer: zmq.asyncio.Socket, on_event: OnEvent, on_tunnel: OnTunnel
     ) -> None:
         self.planes: tuple[Plane, ...] = ()
         """What the helper can do here."""
         self._channel = channel
         self._dealer = dealer
         self._on_event = on_event
+        self._on_tunnel = on_tunnel
         self._loop = asyncio.get_running_loop()
         self._sequence = 0
         self._answers: dict[int, asyncio.Future[tuple[int, Any]]] = {}
@@ -108,16 +114,16 @@ class HelperClient:
 
     @classmethod
     async def connect(
-        cls, context: zmq.asyncio.Context, directory: Path, on_event: Callable[[list[Any]], None]
+        cls, context: zmq.asyncio.Context, directory: Path, on_event: OnEvent, on_tunnel: OnTunnel
     ) -> HelperClient:
-        """Connect and greet; raises HelperError.  ``on_event`` gets ``[kind, interface, ...]``."""
+        """Connect and greet; raises HelperError."""
         channel, token = await _open_channel(directory / DESCRIPTORS)
         dealer = context.socket(zmq.DEALER)
         dealer.setsockopt(zmq.LINGER, 0)
         dealer.setsockopt(zmq.RECONNECT_IVL, -1)  # a new helper is a new connection
         dealer.setsockopt(zmq.MAXMSGSIZE, _LARGEST_ANSWER)
         dealer.connect(f"ipc://{directory / COMMAND}")
-        client = cls(channel, dealer, on_event)
+        client = cls(channel, dealer, on_event, on_tunnel)
         try:
             client._loop.add_reader(channel, client._read_channel)
             planes, _pid = await client.request(Verb.HELLO, VERSION, token)
@@ -202,10 +208,13 @@ class HelperClient:
             if not packet:
                 self._finish("it ended")
                 return
-            _sequence, handle = msgpack.unpackb(packet)
             for descriptor in descriptors:
                 os.set_inheritable(descriptor, False)  # noqa: FBT003  # the standard library's signature
-                self._descriptors[handle] = descriptor
+            sequence, handle, *tunnel = msgpack.unpackb(packet)
+            if sequence == 0:
+                self._on_tunnel(handle, tunnel[0], socket.socket(fileno=descriptors[0]) if descriptors else None)
+            elif descriptors:
+                self._descriptors[handle] = descriptors[0]
 
     async def _read_answers(self) -> None:
         try:

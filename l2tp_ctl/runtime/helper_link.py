@@ -16,6 +16,7 @@ from l2tp_ctl.runtime.control_socket import ControlSocket
 from l2tp_ctl.runtime.helper_client import HelperClient, HelperError, HelperGoneError, HelperRefusedError
 from l2tp_ctl.runtime.pseudowires import packed
 from l2tp_ctl.runtime.shell import Shell
+from l2tp_ctl.runtime.tunnel_sockets import TunnelSockets
 from l2tp_kernel import schema
 from l2tp_kernel.schema import Counters, Listener, Plane, Verb
 
@@ -43,6 +44,7 @@ class HelperLink:
         self._changed = asyncio.Event()
         self._listening = asyncio.Lock()
         self._shell = shell
+        self._tunnels = TunnelSockets(shell)
         self._context = zmq.asyncio.Context()
         self._client: HelperClient | None = None
         self._started = False
@@ -70,6 +72,7 @@ class HelperLink:
         finally:
             for sock in self._shell.sockets:
                 self._shell.detach(sock)
+            self._tunnels.close()
             self._context.destroy(linger=0)
 
     async def open(self, listeners: tuple[ListenAddress, ...]) -> None:
@@ -98,7 +101,7 @@ class HelperLink:
         """Serve one life of the helper, and return why it ended."""
         directory = self._configuration.kernel_directory
         try:
-            client = await HelperClient.connect(self._context, directory, self._shell.helper_event)
+            client = await HelperClient.connect(self._context, directory, self._shell.helper_event, self._tunnels.put)
         except HelperError as error:
             return str(error)
         reason = ""
@@ -157,6 +160,7 @@ class HelperLink:
         else:
             self._refused.pop(wanted, None)
             self._shell.attach(ControlSocket(sock, flavour, handle, wanted))
+            self._tunnels.watch()
 
     async def _tend(self, client: HelperClient) -> None:
         while True:

@@ -57,12 +57,22 @@ class Shell:
     def attach(self, sock: ControlSocket) -> None:
         """Read from a control socket and send through it."""
         self.sockets.add(sock)
-        self._loop.add_reader(sock.fileno(), self._receive, sock)
+        self.watch(sock)
 
     def detach(self, sock: ControlSocket) -> None:
         """Close a control socket."""
         self._loop.remove_reader(sock.fileno())
         self.sockets.remove(sock.listen)
+        sock.close()
+
+    def watch(self, sock: ControlSocket) -> None:
+        """Read from a socket, and send nothing through it."""
+        self._loop.add_reader(sock.fileno(), self._receive, sock)
+
+    def unwatch(self, sock: ControlSocket) -> None:
+        """Take what has arrived and close such a socket."""
+        self._receive(sock)
+        self._loop.remove_reader(sock.fileno())
         sock.close()
 
     def helper_lost(self) -> None:

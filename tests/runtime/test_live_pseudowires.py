@@ -77,7 +77,7 @@ class Queue:
 @contextlib.asynccontextmanager
 async def connected(helper: helpers.Helper, queue: Queue) -> AsyncIterator[HelperClient]:
     context = zmq.asyncio.Context()
-    client = await HelperClient.connect(context, helper.directory, lambda event: None)
+    client = await HelperClient.connect(context, helper.directory, lambda event: None, lambda *tunnel: None)
     try:
         queue.handle, _, sock = await client.open_listener(helpers.listener("0.0.0.0"))
         with sock:
