@@ -1,4 +1,4 @@
-"""What each catalogue entry means and what to do about it, for people; apart from the catalogue, which the core uses."""
+"""What each catalogue entry means and what to do about it; apart from the catalogue, which the core uses."""
 
 from __future__ import annotations
 

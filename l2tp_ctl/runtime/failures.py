@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import selectors
+import time
 import traceback
 from pathlib import Path
 
@@ -17,20 +18,27 @@ class LoopError(Exception):
 
 
 class Selector(selectors.EpollSelector):
-    """Waits for events for the event loop; a failure is logged once, and raised as LoopError from then on."""
+    """Waits for events for the event loop.
+
+    A failure is logged and raised as LoopError, once: after that there are no events, so that the loop can still end
+    what runs on it.
+    """
 
     def __init__(self, log: LogSink) -> None:
         super().__init__()
-        self._log: LogSink | None = log
+        self._log = log
+        self._broken = False
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Wait, at most ``timeout`` seconds."""
+        if self._broken:
+            time.sleep(max(timeout or 0.0, 0.0))
+            return []
         try:
             return super().select(timeout)
         except OSError as error:
-            if self._log is not None:
-                self._log.write(Entry.SELECT_ERROR, {"error": str(error.strerror)})
-                self._log = None
+            self._broken = True
+            self._log.write(Entry.SELECT_ERROR, {"error": str(error.strerror)})
             raise LoopError(str(error.strerror)) from None
 
 

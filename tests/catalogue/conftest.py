@@ -37,6 +37,10 @@ class Witness:
         """Take what a process has written to its standard error."""
         self._lines += [(Level(int(level)).name.lower(), line) for level, line in _LINE.findall(text)]
 
+    def say(self, level: str, text: str) -> None:
+        """Take one line."""
+        self._lines.append((level, text))
+
     def lines(self) -> list[tuple[str, str]]:
         """All of it."""
         for file in self._files:
