@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ _READ_SIZE = 1024 * 1024
 class CommandError(Exception):
     """The command was not carried out; the text is one line for a person."""
 
-    def __init__(self, code: ErrorCode, message: str) -> None:
+    def __init__(self, code: ErrorCode, message: str, details: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.code = code
+        self.details = details
+        """More lines for a person."""
 
 
 def ask(path: Path, timeout: float, command: Command, **args: str) -> dict[str, Any]:
@@ -92,4 +94,9 @@ def _result(answer: dict[str, Any]) -> dict[str, Any]:
     error = answer.get("error")
     if not isinstance(error, dict) or error.get("code") not in ErrorCode.__members__.values():
         raise CommandError(ErrorCode.MALFORMED, "the answer is not one of this version")
-    raise CommandError(ErrorCode(error["code"]), str(error.get("message", "")))
+    details = error.get("details")
+    raise CommandError(
+        ErrorCode(error["code"]),
+        str(error.get("message", "")),
+        [str(line) for line in details] if isinstance(details, list) else (),
+    )

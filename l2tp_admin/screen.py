@@ -6,44 +6,60 @@ import os
 from collections.abc import Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from l2tp_admin.text import printable
-from l2tp_admin.views import SESSIONS_OF_TUNNEL, Column, Fact, Row, drop_facts, facts, headline
+from l2tp_admin.views import SESSIONS_OF_TUNNEL, Column, Fact, Row, drop_facts, headline, tunnel_facts
 
 _UP, _DOWN, _BETWEEN = "green", "red", "yellow"
 
 
 def table(columns: Sequence[Column], rows: Iterable[Row]) -> None:
     """Print a table, numbers to the right, each state in its colour."""
-    _console().print(_table(columns, rows))
+    console().print(grid(columns, rows))
 
 
 def tunnel(one: Row, sessions: list[Row]) -> None:
     """Print everything about one tunnel: a sentence, its facts, its sessions."""
-    console = _console()
-    console.print(Text(printable(headline(one)), style=f"bold {_style(one['state'])}"))
-    console.print(_grid(facts(one), _style(one["state"])))
+    console().print(tunnel_view(one, sessions))
+
+
+def tunnel_view(one: Row, sessions: list[Row]) -> Group:
+    """Return everything about one tunnel."""
+    parts: list[RenderableType] = [
+        Text(printable(headline(one)), style=f"bold {_style(one['state'])}"),
+        _lines(tunnel_facts(one), _style(one["state"])),
+    ]
     if sessions:
-        console.print(_table(SESSIONS_OF_TUNNEL, sessions))
+        parts.append(grid(SESSIONS_OF_TUNNEL, sessions))
     if dropped := drop_facts(sessions):
-        console.print(_grid(dropped, _DOWN))
+        parts.append(_lines(dropped, _DOWN))
+    return Group(*parts)
 
 
-def _console() -> Console:
+def facts(sentence: str, told: Iterable[Fact]) -> None:
+    """Print a sentence, if there is one, and facts in lines of their own."""
+    if sentence:
+        console().print(Text(printable(sentence), style="bold"))
+    console().print(_lines(told, ""))
+
+
+def console() -> Console:
+    """Return the terminal."""
     # https://no-color.org: set and not empty.  Rich alone would still write bold and dim.
     return Console(highlight=False, color_system=None if os.environ.get("NO_COLOR") else "auto")
 
 
-def _table(columns: Sequence[Column], rows: Iterable[Row]) -> Table:
-    grid = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+def grid(columns: Sequence[Column], rows: Iterable[Row]) -> Table:
+    """Return a table, numbers to the right, each state in its colour."""
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for column in columns:
-        grid.add_column(column.title, justify="right" if column.numeric else "left", overflow="fold")
+        drawn.add_column(column.title, justify="right" if column.numeric else "left", overflow="fold")
     for row in rows:
-        grid.add_row(*(_cell(column, row) for column in columns))
-    return grid
+        drawn.add_row(*(_cell(column, row) for column in columns))
+    return drawn
 
 
 def _cell(column: Column, row: Row) -> Text:
@@ -51,7 +67,7 @@ def _cell(column: Column, row: Row) -> Text:
     return Text(text, style=_style(text) if column.title == "STATE" else "")
 
 
-def _grid(told: Iterable[Fact], state_style: str) -> Table:
+def _lines(told: Iterable[Fact], state_style: str) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")
     grid.add_column(overflow="fold")

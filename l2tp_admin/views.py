@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
-from l2tp_admin.text import duration
+from l2tp_admin.text import duration, printable
 
 Row = Mapping[str, Any]
 """A ``Tunnel`` or a ``Session`` of an answer."""
@@ -20,6 +21,15 @@ TUNNEL_STATES = {
     "established": "the control connection is up",
 }
 """What a control connection's state means (RFC 3931, section 7.2)."""
+
+SESSION_STATES = {
+    "idle": "there is no session",
+    "wait-control-conn": "the control connection is awaited",
+    "wait-reply": "ICRQ was sent, the peer's ICRP is awaited",
+    "wait-connect": "ICRP was sent, the peer's ICCN is awaited",
+    "established": "the session is up",
+}
+"""What a session's state means (RFC 3931, section 7.3)."""
 
 
 class Column(NamedTuple):
@@ -66,6 +76,11 @@ def _field(key: str) -> Callable[[Row], str]:
     return lambda row: str(row[key])
 
 
+def milliseconds(seconds: float | None) -> str:
+    """Return a short time for people, empty where it is not known."""
+    return "" if seconds is None else f"{1000 * seconds:.1f}"
+
+
 def _id(key: str) -> Callable[[Row], str]:
     return lambda row: str(row[key] or "")
 
@@ -102,6 +117,16 @@ SESSIONS = (
     Column("LAST-ERROR", _field("last_error")),
 )
 
+PEERS = (
+    Column("ADDRESS", _field("address")),
+    Column("HOST-NAME", _field("host_name")),
+    Column("ROUTER-ID", _field("router_id")),
+    Column("VENDOR", _field("vendor_name")),
+    Column("TUNNELS", lambda peer: f"{peer['tunnels_established']}/{len(peer['tunnels'])}", numeric=True),
+    Column("SESSIONS", lambda peer: f"{peer['sessions_established']}/{peer['sessions_configured']}", numeric=True),
+    Column("NAMES", lambda peer: ",".join(peer["tunnels"])),
+)
+
 SESSIONS_OF_TUNNEL = tuple(column for column in SESSIONS if column.title != "TUNNEL")
 
 
@@ -113,7 +138,7 @@ def headline(tunnel: Row) -> str:
     return f"tunnel {name} is not up: {tunnel['last_error'] or TUNNEL_STATES.get(tunnel['state'], tunnel['state'])}"
 
 
-def facts(tunnel: Row) -> list[Fact]:
+def tunnel_facts(tunnel: Row) -> list[Fact]:
     """Return everything that is known of one tunnel, what an operator asks first coming first."""
     state = tunnel["state"]
     meaning = TUNNEL_STATES.get(state)
@@ -141,7 +166,82 @@ def _connection_facts(tunnel: Row) -> list[Fact]:
             f"{tunnel['unacknowledged']} unacknowledged in a window of {tunnel['window']}, "
             f"{tunnel['queued']} queued, {tunnel['retransmissions']} retransmitted",
         ),
+        Fact("round trip", "not measured yet" if tunnel["rtt"] is None else f"{milliseconds(tunnel['rtt'])} ms"),
     ]
+
+
+def session_headline(session: Row) -> str:
+    """Return in one sentence whether a session is up, and if not why."""
+    name = session["name"]
+    if session["state"] == "established":
+        return f"session {name} is up on {session['interface']}" + (
+            f" for {duration(session['uptime'])}" if session["uptime"] is not None else ""
+        )
+    return f"session {name} is not up: {session['last_error'] or SESSION_STATES.get(session['state'], '')}"
+
+
+def session_facts(session: Row) -> list[Fact]:
+    """Return everything that is known of one session."""
+    state = session["state"]
+    meaning = SESSION_STATES.get(state)
+    lengths = f"{session['local_cookie_length']} octets local, {session['peer_cookie_length']} peer"
+    return [
+        Fact("state", f"{state}: {meaning}" if meaning else state, is_state=True),
+        Fact("last error", session["last_error"] or "none"),
+        Fact("tunnel", session["tunnel"]),
+        Fact("interface", session["interface"] + (f", MTU {session['mtu']}" if session["mtu"] else "")),
+        Fact("remote end id", session["remote_end_id"]),
+        Fact("pseudowire", session["pseudowire_type"]),
+        Fact(
+            "session ids",
+            f"{_connection_id(session, 'local', 'session')} local, {_connection_id(session, 'peer', 'session')} peer",
+        ),
+        Fact("cookies", lengths),
+        *(Fact(name.replace("_", " "), str(count)) for name, count in session["counters"].items()),
+    ]
+
+
+def statistics_facts(told: Row) -> list[Fact]:
+    """Return what was counted, what never happened left out."""
+    requests = told["helper_requests"]
+    return [
+        Fact("running for", duration(told["uptime"])),
+        Fact("tunnels", f"{told['tunnels_established']} established of {told['tunnels_configured']}"),
+        Fact("sessions", f"{told['sessions_established']} established of {told['sessions_configured']}"),
+        Fact("received", _counts(told["messages_received"])),
+        Fact("sent", _counts(told["messages_sent"])),
+        Fact("sent again", str(told["retransmissions"])),
+        Fact("dropped", _counts(told["drops"])),
+        Fact("l2tp-kernel", "connected" if told["helper_connected"] else "away"),
+        *(
+            Fact(f"  {verb}", f"{one['count']} answered, {1000 * one['seconds'] / one['count']:.2f} ms each")
+            for verb, one in requests.items()
+        ),
+    ]
+
+
+def version_facts(told: Row) -> list[Fact]:
+    """Return what runs."""
+    return [
+        Fact("l2tpd", told["l2tpd"]),
+        Fact("python", told["python"]),
+        Fact("l2tp-ctl", f"pid {told['pid']}"),
+        Fact("planes", ", ".join(told["planes"]) or "l2tp-kernel is away"),
+    ]
+
+
+def change_line(event: Row) -> str:
+    """Return one event of ``monitor`` as a line."""
+    if "lost" in event:
+        return f"{event['lost']} changes are missing here"
+    time = datetime.fromtimestamp(event["time"]).astimezone()
+    what = f"session {event['session']} of {event['tunnel']}" if event["session"] else f"tunnel {event['tunnel']}"
+    reason = f": {event['reason']}" if event["reason"] else ""
+    return printable(f"{time:%Y-%m-%d %H:%M:%S} {what} is {event['state']}{reason}")
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none"
 
 
 def drop_facts(sessions: list[Row]) -> list[Fact]:
@@ -156,6 +256,8 @@ def drop_facts(sessions: list[Row]) -> list[Fact]:
 def _next_attempt(tunnel: Row) -> str:
     if tunnel["next_attempt"] is not None:
         return f"in {int(tunnel['next_attempt'])} s"
+    if not tunnel["enabled"]:
+        return f"none until: l2tp-admin up {tunnel['name']}"
     if tunnel["state"] == "idle":
         return "none is planned; the peer may begin"
     return "none needed" if tunnel["state"] == "established" else "under way"
@@ -166,6 +268,6 @@ def _identity(tunnel: Row) -> str:
     return ", ".join(f"{label} {tunnel[key]}" for label, key in told if tunnel[key]) or "nothing yet"
 
 
-def _connection_id(tunnel: Row, end: str) -> str:
-    number = tunnel[f"{end}_connection_id"]
+def _connection_id(row: Row, end: str, kind: str = "connection") -> str:
+    number = row[f"{end}_{kind}_id"]
     return f"{number} ({number:#x})" if number else "no"

@@ -36,6 +36,16 @@ class Command(StrEnum):
     """``{"name": str}`` → ``{"tunnel": Tunnel, "sessions": [Session, …]}``."""
     SHOW_SESSIONS = "show-sessions"
     """``{}`` or ``{"tunnel": str}`` → ``{"sessions": [Session, …]}``."""
+    SHOW_SESSION = "show-session"
+    """``{"name": str}`` → ``{"session": Session}``."""
+    SHOW_PEERS = "show-peers"
+    """``{}`` → ``{"peers": [Peer, …]}``."""
+    SHOW_STATISTICS = "show-statistics"
+    """``{}`` → ``Statistics``."""
+    SHOW_CONFIG = "show-config"
+    """``{}`` → ``{"config": {…}}``: what is in force, with the keys of the file and without secrets."""
+    SHOW_VERSION = "show-version"
+    """``{}`` → ``Version``."""
     CLEAR_TUNNEL = "clear-tunnel"
     """``{"target": name | peer address | "all"}`` → ``{"cleared": [name, …]}``."""
     CLEAR_SESSION = "clear-session"
@@ -48,6 +58,8 @@ class Command(StrEnum):
     """``{"name": str}`` → ``{"changed": [name]}``: the tunnel goes down, until it is told to come up."""
     MONITOR = "monitor"
     """``{}`` → ``{}``, and a ``Change`` for each change of a tunnel's or session's state."""
+    CAPTURE = "capture"
+    """``{}`` or ``{"peer": address}`` → ``{}``, and a ``Captured`` for each control message."""
     SHOW_LOG = "show-log"
     """``{}``, ``{"tunnel": str}`` or ``{"level": str}`` → ``{"lines": [LogLine, …]}``, oldest first."""
     FOLLOW_LOG = "follow-log"
@@ -59,6 +71,11 @@ READ_ONLY = frozenset(
         Command.SHOW_TUNNELS,
         Command.SHOW_TUNNEL,
         Command.SHOW_SESSIONS,
+        Command.SHOW_SESSION,
+        Command.SHOW_PEERS,
+        Command.SHOW_STATISTICS,
+        Command.SHOW_CONFIG,
+        Command.SHOW_VERSION,
         Command.MONITOR,
         Command.SHOW_LOG,
         Command.FOLLOW_LOG,
@@ -66,7 +83,7 @@ READ_ONLY = frozenset(
 )
 """Commands that change nothing."""
 
-STREAMS = frozenset({Command.MONITOR, Command.FOLLOW_LOG})
+STREAMS = frozenset({Command.MONITOR, Command.CAPTURE, Command.FOLLOW_LOG})
 """Commands whose answer is followed by events until one side closes the connection."""
 
 
@@ -74,12 +91,18 @@ ARGUMENTS: Mapping[Command, Mapping[str, bool]] = {
     Command.SHOW_TUNNELS: {},
     Command.SHOW_TUNNEL: {"name": True},
     Command.SHOW_SESSIONS: {"tunnel": False},
+    Command.SHOW_SESSION: {"name": True},
+    Command.SHOW_PEERS: {},
+    Command.SHOW_STATISTICS: {},
+    Command.SHOW_CONFIG: {},
+    Command.SHOW_VERSION: {},
     Command.CLEAR_TUNNEL: {"target": True},
     Command.CLEAR_SESSION: {"target": True},
     Command.RELOAD: {},
     Command.UP: {"name": True},
     Command.DOWN: {"name": True},
     Command.MONITOR: {},
+    Command.CAPTURE: {"peer": False},
     Command.SHOW_LOG: {"tunnel": False, "level": False},
     Command.FOLLOW_LOG: {"tunnel": False, "level": False},
 }
@@ -174,6 +197,82 @@ class Tunnel(TypedDict):
     """False where an operator put it down."""
     rtt: float | None
     """Seconds from a control message to its acknowledgement, smoothed; null until there was one."""
+
+
+class Peer(TypedDict):
+    """One address with tunnels."""
+
+    address: str
+    host_name: str
+    router_id: str
+    vendor_name: str
+    """What it said of itself, empty until then."""
+    tunnels: list[str]
+    tunnels_established: int
+    sessions_configured: int
+    sessions_established: int
+
+
+class Latency(TypedDict):
+    """Requests of one kind that were answered, and how long that took in all."""
+
+    count: int
+    seconds: float
+
+
+class Statistics(TypedDict):
+    """What was counted since l2tp-ctl began."""
+
+    uptime: float
+    """Seconds since then."""
+    problem: str
+    """Why no tunnel can come up at all, empty where nothing prevents it."""
+    tunnels_configured: int
+    tunnels_established: int
+    sessions_configured: int
+    sessions_established: int
+    messages_received: dict[str, int]
+    """Control messages by type, each counted once."""
+    messages_sent: dict[str, int]
+    """By type, those sent again included."""
+    retransmissions: int
+    datagrams: int
+    """Received, whatever became of them."""
+    drops: dict[str, int]
+    """Datagrams that were not used, by reason."""
+    helper_connected: bool
+    helper_requests: dict[str, Latency]
+    """By what l2tp-kernel was asked for."""
+
+
+class Version(TypedDict):
+    """What runs."""
+
+    l2tpd: str
+    python: str
+    pid: int
+    """Of l2tp-ctl."""
+    planes: list[str]
+    """What l2tp-kernel can forward frames by here; empty while it is away."""
+
+
+class Captured(TypedDict):
+    """One event of ``capture``: a control message as it was received or sent."""
+
+    time: float
+    """Seconds since 1970."""
+    sent: bool
+    """Whether we sent it."""
+    encapsulation: str
+    """``udp`` or ``ip``."""
+    local_address: str
+    """Unspecified (``0.0.0.0`` or ``::``) where routing chose it."""
+    local_port: int
+    peer_address: str
+    peer_port: int
+    """Ports are 0 over IP."""
+    data: str
+    """Its octets from the control header's flags on, in base64."""
 
 
 class Change(TypedDict):

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+import os
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import metadata
 from typing import Any
 
-from l2tp_ctl.admin_schema import Command, ErrorCode, Reloaded, Request, Session
+from l2tp_ctl.admin_schema import Command, ErrorCode, Reloaded, Request, Session, Statistics, Tunnel, Version
 from l2tp_ctl.catalogue import Level
 from l2tp_ctl.core.views import SessionView, TunnelView
-from l2tp_ctl.runtime.admin_views import session_answer, tunnel_answer
+from l2tp_ctl.runtime.admin_views import peer_answers, session_answer, statistics, tunnel_answer
+from l2tp_ctl.runtime.config_file import ConfigError
+from l2tp_ctl.runtime.config_view import config_view
 from l2tp_ctl.runtime.feeds import Event, Stream
+from l2tp_ctl.runtime.helper_link import HelperLink
 from l2tp_ctl.runtime.log_ring import selection
+from l2tp_ctl.runtime.reload import Reloader
 from l2tp_ctl.runtime.shell import Shell
-from l2tp_kernel.schema import Counters
-
-CountersOf = Callable[[list[str]], Awaitable[Mapping[str, Counters]]]
-"""Returns the plane's counters of interfaces, those that have any."""
 
 
 class CommandError(Exception):
@@ -32,24 +35,36 @@ class CommandError(Exception):
 class Commands:
     """Carries out the commands on what ``shell`` owns."""
 
-    def __init__(self, shell: Shell, counters: CountersOf, reload: Callable[[], Awaitable[Reloaded]]) -> None:
+    def __init__(self, shell: Shell, link: HelperLink, reloader: Reloader) -> None:
         self._shell = shell
-        self._counters = counters
-        self._reload = reload
+        self._link = link
+        self._reloader = reloader
+        self._began = asyncio.get_running_loop().time()
 
     async def __call__(self, request: Request) -> Mapping[str, Any] | Stream:
         """Carry out one command and return its result; raises CommandError."""
         args = request.args
         match request.command:
             case Command.SHOW_TUNNELS:
-                now = self._now()
-                return {"tunnels": [tunnel_answer(view, now) for view in self._shell.tunnels()]}
+                tunnels = [self._tunnel_answer(view) for view in self._shell.tunnels()]
+                return {"tunnels": tunnels, "problem": self._link.problem}
             case Command.SHOW_TUNNEL:
                 view = self._tunnel(args["name"])
-                return {"tunnel": tunnel_answer(view, self._now()), "sessions": await self._sessions(view.sessions)}
+                sessions = await self._sessions(view.sessions)
+                return {"tunnel": self._tunnel_answer(view), "sessions": sessions, "problem": self._link.problem}
             case Command.SHOW_SESSIONS:
                 views = [self._tunnel(args["tunnel"])] if "tunnel" in args else self._shell.tunnels()
                 return {"sessions": await self._sessions([session for view in views for session in view.sessions])}
+            case Command.SHOW_SESSION:
+                return {"session": (await self._sessions([self._session(args["name"])]))[0]}
+            case Command.SHOW_PEERS:
+                return {"peers": peer_answers(self._shell.tunnels())}
+            case Command.SHOW_STATISTICS:
+                return {**self._statistics()}
+            case Command.SHOW_CONFIG:
+                return {"config": config_view(self._reloader.current)}
+            case Command.SHOW_VERSION:
+                return {**self._version()}
             case Command.CLEAR_TUNNEL:
                 return _cleared("tunnel or peer address", args["target"], self._shell.clear_tunnel)
             case Command.CLEAR_SESSION:
@@ -62,6 +77,9 @@ class Commands:
                 return _changed(args["name"], self._shell.put_down)
             case Command.MONITOR:
                 return Stream({}, self._shell.changes.follow())
+            case Command.CAPTURE:
+                peer = args.get("peer")
+                return Stream({}, self._shell.messages.follow(lambda one: peer in {None, one["peer_address"]}))
             case Command.SHOW_LOG:
                 return {"lines": [*self._shell.log.ring.lines(self._log_lines(args))]}
             case Command.FOLLOW_LOG:
@@ -75,6 +93,46 @@ class Commands:
                 return view
         raise CommandError(ErrorCode.NOT_FOUND, f"there is no tunnel {name!r}")
 
+    def _session(self, name: str) -> SessionView:
+        for view in self._shell.tunnels():
+            for session in view.sessions:
+                if session.name == name:
+                    return session
+        raise CommandError(ErrorCode.NOT_FOUND, f"there is no session {name!r}")
+
+    def _tunnel_answer(self, view: TunnelView) -> Tunnel:
+        answer = tunnel_answer(view, self._now())
+        if answer["enabled"] and answer["uptime"] is None and not answer["last_error"]:
+            answer["last_error"] = self._link.problem
+        return answer
+
+    def _statistics(self) -> Statistics:
+        return statistics(
+            self._shell.tunnels(),
+            self._shell.counters,
+            self._link.latencies,
+            uptime=self._now() - self._began,
+            problem=self._link.problem,
+            helper_connected=self._link.connected,
+        )
+
+    def _version(self) -> Version:
+        return Version(
+            l2tpd=metadata.version("l2tpd"),
+            python=platform.python_version(),
+            pid=os.getpid(),
+            planes=[plane.name.lower() for plane in self._link.planes],
+        )
+
+    async def _reload(self) -> Reloaded:
+        try:
+            return await self._reloader()
+        except ConfigError as error:
+            mistakes = str(error).splitlines()
+            counted = "a mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+            message = f"{error.path} has {counted}, nothing was changed"
+            raise CommandError(ErrorCode.BAD_CONFIGURATION, message, mistakes) from None
+
     def _log_lines(self, args: Mapping[str, str]) -> Callable[[Event], bool]:
         """Return what tells whether a log line is meant.  A tunnel that is no more may still have lines."""
         level = args.get("level", Level.DEBUG.name).upper()
@@ -83,7 +141,7 @@ class Commands:
         return selection(args.get("tunnel"), Level[level])
 
     async def _sessions(self, views: Iterable[SessionView]) -> list[Session]:
-        counters = await self._counters([view.interface for view in views])
+        counters = await self._link.counters([view.interface for view in views])
         now = self._now()
         return [session_answer(view, counters, now) for view in views]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
-from l2tp_ctl.admin_schema import Session, Tunnel
-from l2tp_ctl.core.settings import PseudowireType
+from l2tp_ctl.admin_schema import Captured, Latency, Peer, Session, Statistics, Tunnel
+from l2tp_ctl.core.errors import Drop
+from l2tp_ctl.core.settings import Address, PseudowireType
 from l2tp_ctl.core.views import SessionView, TunnelView
 from l2tp_kernel.schema import Counters
 
@@ -39,7 +41,7 @@ def tunnel_answer(view: TunnelView, now: float) -> Tunnel:
         authenticated=view.authenticated,
         initiator=view.initiator,
         sessions_configured=len(view.sessions),
-        sessions_established=sum(session.state == _ESTABLISHED for session in view.sessions),
+        sessions_established=_established(view.sessions),
         uptime=_uptime(view, now),
         next_attempt=None if view.next_attempt is None else max(0.0, view.next_attempt - now),
         last_error=view.last_error,
@@ -56,7 +58,7 @@ def session_answer(view: SessionView, counters: Mapping[str, Counters], now: flo
         tunnel=view.tunnel,
         state=view.state,
         interface=view.interface,
-        remote_end_id=_end_id(view.remote_end_id),
+        remote_end_id=end_id(view.remote_end_id),
         pseudowire_type=_TYPES[PseudowireType(view.pseudowire_type)],
         local_session_id=view.local_session_id,
         peer_session_id=view.peer_session_id,
@@ -69,6 +71,83 @@ def session_answer(view: SessionView, counters: Mapping[str, Counters], now: flo
     )
 
 
+def peer_answers(views: Iterable[TunnelView]) -> list[Peer]:
+    """Return the peers by address, each with what its last tunnel tells of it."""
+    peers: dict[str, Peer] = {}
+    for view in views:
+        peer = peers.setdefault(
+            view.address.peer,
+            Peer(
+                address=view.address.peer,
+                host_name="",
+                router_id="",
+                vendor_name="",
+                tunnels=[],
+                tunnels_established=0,
+                sessions_configured=0,
+                sessions_established=0,
+            ),
+        )
+        peer["tunnels"].append(view.name)
+        peer["tunnels_established"] += view.state == _ESTABLISHED
+        peer["sessions_configured"] += len(view.sessions)
+        peer["sessions_established"] += _established(view.sessions)
+        if view.peer_connection_id:
+            peer["host_name"] = _text(view.peer_host_name)
+            peer["router_id"] = str(ipaddress.IPv4Address(view.peer_router_id))
+            peer["vendor_name"] = _text(view.peer_vendor_name)
+    return [*peers.values()]
+
+
+def captured(data: bytes, address: Address, when: float, *, sent: bool) -> Captured:
+    """Return one control message, which went to or came from ``address``."""
+    return Captured(
+        time=when,
+        sent=sent,
+        encapsulation=address.encapsulation.value,
+        local_address=address.local or ("::" if ":" in address.peer else "0.0.0.0"),  # noqa: S104  # nothing is bound
+        local_port=address.local_port,
+        peer_address=address.peer,
+        peer_port=address.peer_port,
+        data=base64.b64encode(data).decode(),
+    )
+
+
+def statistics(
+    views: Sequence[TunnelView],
+    counters: Mapping[str, int],
+    helper_requests: Mapping[str, Latency],
+    *,
+    uptime: float,
+    problem: str,
+    helper_connected: bool,
+) -> Statistics:
+    """Return what was counted; ``counters`` are the core's."""
+
+    def named(prefix: str) -> dict[str, int]:
+        return {name.removeprefix(prefix): count for name, count in counters.items() if name.startswith(prefix)}
+
+    return Statistics(
+        uptime=uptime,
+        problem=problem,
+        tunnels_configured=len(views),
+        tunnels_established=_established(views),
+        sessions_configured=sum(len(view.sessions) for view in views),
+        sessions_established=sum(_established(view.sessions) for view in views),
+        messages_received=named("received-"),
+        messages_sent=named("sent-"),
+        retransmissions=counters.get("retransmissions", 0),
+        datagrams=counters.get("datagrams", 0),
+        drops={drop.value: counters.get(f"dropped-{drop.value}", 0) for drop in Drop},
+        helper_connected=helper_connected,
+        helper_requests={**helper_requests},
+    )
+
+
+def _established(views: Iterable[TunnelView | SessionView]) -> int:
+    return sum(view.state == _ESTABLISHED for view in views)
+
+
 def _uptime(view: TunnelView | SessionView, now: float) -> float | None:
     return max(0.0, now - view.since) if view.state == _ESTABLISHED else None
 
@@ -77,7 +156,7 @@ def _text(octets: bytes) -> str:
     return octets.decode(errors="backslashreplace")
 
 
-def _end_id(octets: bytes) -> str:
+def end_id(octets: bytes) -> str:
     """Return a Remote End ID as the configuration has it: a text, or the number of four octets (RFC 4719)."""
     try:
         text = octets.decode()

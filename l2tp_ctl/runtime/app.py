@@ -11,9 +11,9 @@ from typing import Any
 
 from l2tp_ctl.catalogue import Entry
 from l2tp_ctl.core.views import SessionView, TunnelView
-from l2tp_ctl.runtime.admin_commands import CommandError, Commands
+from l2tp_ctl.runtime.admin_commands import Commands
 from l2tp_ctl.runtime.admin_server import AdminServer
-from l2tp_ctl.runtime.config_file import Configuration
+from l2tp_ctl.runtime.config_file import ConfigError, Configuration
 from l2tp_ctl.runtime.failures import describe
 from l2tp_ctl.runtime.helper_link import HelperLink
 from l2tp_ctl.runtime.log_sink import LogSink
@@ -47,7 +47,7 @@ class App:
         self._link = HelperLink(configuration, self._shell)
         self._reload = Reloader(configuration, read, self._shell, self._link)
         self._reloading: set[asyncio.Task[None]] = set()
-        self._admin = AdminServer(admin, Commands(self._shell, self._link.counters, self._reload), log)
+        self._admin = AdminServer(admin, Commands(self._shell, self._link, self._reload), log)
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT.  Whatever breaks inside ends it with an ExceptionGroup."""
@@ -81,7 +81,7 @@ class App:
         task.add_done_callback(self._reloading.discard)
 
     async def _reload_by_signal(self) -> None:
-        with contextlib.suppress(CommandError):  # it is in the log
+        with contextlib.suppress(ConfigError):  # it is in the log
             await self._reload()
 
     async def _say_farewell(self) -> None:

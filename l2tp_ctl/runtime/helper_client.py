@@ -14,6 +14,7 @@ import msgpack
 import zmq
 import zmq.asyncio
 
+from l2tp_ctl.admin_schema import Latency
 from l2tp_ctl.catalogue import Entry, Field
 from l2tp_kernel.schema import TOKEN_LENGTH, VERSION, Flavour, Listener, Plane, Reason, Status, Verb
 
@@ -100,6 +101,8 @@ class HelperClient:
     ) -> None:
         self.planes: tuple[Plane, ...] = ()
         """What the helper can do here."""
+        self.latencies: dict[str, Latency] = {}
+        """By the verb's name, of what it has answered."""
         self._channel = channel
         self._dealer = dealer
         self._on_event = on_event
@@ -143,11 +146,14 @@ class HelperClient:
         self._sequence += 1
         sequence = self._sequence
         answer = self._answers[sequence] = self._loop.create_future()
+        began = self._loop.time()
         try:
             async with asyncio.timeout(ANSWER_TIME):
                 # Not waiting: a helper that has ended takes nothing, and only the answer's future is told of its end.
                 await self._dealer.send(msgpack.packb([sequence, verb, *arguments]), zmq.DONTWAIT)
-                return result(*await answer)
+                told = await answer
+                self._measure(verb, self._loop.time() - began)
+                return result(*told)
         except zmq.Again:
             del self._answers[sequence]
             self._read_channel()  # tells why, if its end has not been noticed yet
@@ -158,6 +164,11 @@ class HelperClient:
             raise HelperGoneError(self._end.result()) from None
         finally:
             self._answers.pop(sequence, None)
+
+    def _measure(self, verb: Verb, seconds: float) -> None:
+        known = self.latencies.setdefault(verb.name.lower().replace("_", "-"), Latency(count=0, seconds=0.0))
+        known["count"] += 1
+        known["seconds"] += seconds
 
     async def open_listener(self, listener: Listener) -> tuple[int, Flavour, socket.socket]:
         """Return a listener's handle, flavour and control socket; raises HelperError."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import zmq.asyncio
 
+from l2tp_ctl.admin_schema import Latency
 from l2tp_ctl.catalogue import Entry
 from l2tp_ctl.core.settings import Encapsulation
 from l2tp_ctl.runtime.config_file import Configuration, ListenAddress
@@ -51,6 +52,8 @@ class HelperLink:
         self._pause = FIRST_PAUSE
         self._complaint = ""
         """What was logged of the helper's absence."""
+        self.latencies: dict[str, Latency] = {}
+        """What it has answered in all its lives, by the verb's name."""
         self._refused: dict[ListenAddress, str] = {}
         """Why each control socket could not be opened; only a new reason is logged."""
 
@@ -58,6 +61,18 @@ class HelperLink:
     def connected(self) -> bool:
         """Whether the helper is there."""
         return self._client is not None
+
+    @property
+    def problem(self) -> str:
+        """Why the helper is not there, empty where it is."""
+        if self._client is not None:
+            return ""
+        return f"l2tp-kernel is away: {self._complaint}" if self._complaint else "l2tp-kernel is away"
+
+    @property
+    def planes(self) -> tuple[Plane, ...]:
+        """What the helper can do here, nothing while it is away."""
+        return () if self._client is None else self._client.planes
 
     async def run(self) -> None:
         """Keep the connection until cancelled."""
@@ -132,6 +147,7 @@ class HelperLink:
             self._shell.detach(sock)
         await self._listen(client)
         self._client, self._pause, self._complaint = client, FIRST_PAUSE, ""
+        client.latencies = self.latencies
         self._shell.pseudowires.connect()
         planes = ", ".join(plane.name.lower() for plane in client.planes)
         self._shell.log.write(Entry.HELPER_CONNECTED, {"plane": planes})

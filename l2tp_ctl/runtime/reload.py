@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from l2tp_ctl.admin_schema import ErrorCode, Reloaded
+from l2tp_ctl.admin_schema import Reloaded
 from l2tp_ctl.catalogue import Entry
-from l2tp_ctl.runtime.admin_commands import CommandError
 from l2tp_ctl.runtime.config_file import ConfigError, Configuration
 from l2tp_ctl.runtime.helper_link import HelperLink
 from l2tp_ctl.runtime.shell import Shell
@@ -16,6 +15,8 @@ _AT_START = {
     "daemon.kernel-directory": "kernel_directory",
     "daemon.admin-socket": "admin_socket",
     "daemon.plane": "plane",
+    "daemon.log-level": "log_level",
+    "daemon.log-format": "log_format",
 }
 """Keys that take effect when the process starts, and where their values are."""
 
@@ -34,16 +35,14 @@ class Reloader:
         self._one_at_a_time = asyncio.Lock()
 
     async def __call__(self) -> Reloaded:
-        """Do it, and return what has changed; raises CommandError, and nothing has changed, where the file is wrong."""
+        """Do it, and return what has changed; raises ConfigError, and nothing has changed, where the file is wrong."""
         async with self._one_at_a_time:
             try:
                 new = self._read()
             except ConfigError as error:
                 self._shell.log.problems(error)
                 self._shell.log.write(Entry.NOT_RELOADED, {"file": str(error.path)})
-                mistakes = str(error).splitlines()
-                message = f"{error.path} has {len(mistakes)} mistakes, nothing was changed"
-                raise CommandError(ErrorCode.BAD_CONFIGURATION, message, mistakes) from None
+                raise
             return await self._put_in_place(new)
 
     async def _put_in_place(self, new: Configuration) -> Reloaded:
@@ -59,6 +58,7 @@ class Reloader:
         self._shell.reload(new)
         self._link.tend()
         self.current = new
+        log.ring.limit = new.log_memory
         for name in told["added"] + told["changed"]:
             for tunnel, tag, value in new.parameters:
                 if tunnel == name:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ParamSpec, TypeVar
 
 from l2tp_ctl.admin_schema import Change
@@ -17,6 +17,7 @@ from l2tp_ctl.core.effects import DeletePwe, Log, Send, SetPwe, StateChange
 from l2tp_ctl.core.endpoint import Endpoint
 from l2tp_ctl.core.settings import Address
 from l2tp_ctl.core.views import TunnelView
+from l2tp_ctl.runtime.admin_views import captured
 from l2tp_ctl.runtime.config_file import Configuration
 from l2tp_ctl.runtime.control_socket import ControlSocket, ControlSockets
 from l2tp_ctl.runtime.feeds import Feed
@@ -36,6 +37,8 @@ class Shell:
         self.log = log
         self.changes = Feed()
         """A Change of the admin contract for every change of a tunnel's or session's state."""
+        self.messages = Feed()
+        """A Captured of the admin contract for every control message."""
         self.sockets = ControlSockets()
         self.pseudowires = Pseudowires(
             configuration.plane, handle_of=self._handle_of, answer=self._answer, failed=self.helper_failed
@@ -112,6 +115,11 @@ class Shell:
         """End the sessions meant by ``target``; return their names."""
         return self._tell(self._endpoint.clear_session, target, self._loop.time())
 
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """Datagrams and messages by what became of them."""
+        return self._endpoint.counters
+
     def put_down(self, name: str) -> list[str]:
         """Take a tunnel down until it is put up; return its name."""
         return self._tell(self._endpoint.put_down, name, self._loop.time())
@@ -144,6 +152,7 @@ class Shell:
         now = self._loop.time()
         try:
             for data, address in sock.receive():
+                self._capture(data, address, sent=False)
                 self._endpoint.receive_datagram(data, address, now)
         except OSError as error:
             self.log.write(Entry.FAILED_TO_RECVFROM, {"error": str(error.strerror)})
@@ -202,10 +211,15 @@ class Shell:
                 problem = str(error.strerror)
             else:
                 self._send_errors.pop(peer, None)
+                self._capture(data, address, sent=True)
                 return
         if self._send_errors.get(peer) != problem:
             self._send_errors[peer] = problem
             self.log.write(Entry.CANNOT_SEND, {"address": str(address), "error": problem})
+
+    def _capture(self, data: bytes, address: Address, *, sent: bool) -> None:
+        if self.messages.followed:
+            self.messages.publish({**captured(data, address, time.time(), sent=sent)})
 
     def _arm(self) -> None:
         due = self._endpoint.next_timer()

@@ -58,6 +58,8 @@ def tunnel(name: str, state: str, **other: Any) -> dict[str, Any]:
         "uptime": 93784.5 if up else None,
         "next_attempt": None if up else 7.25,
         "last_error": "" if up else "no answer to SCCRQ",
+        "enabled": True,
+        "rtt": 0.0124 if up else None,
         **other,
     }
 
@@ -120,20 +122,82 @@ async def answer(request: Request) -> dict[str, Any] | None:
     return _look_up(request, name)
 
 
+STATISTICS = {
+    "uptime": 3725.5,
+    "problem": "",
+    "tunnels_configured": 3,
+    "tunnels_established": 1,
+    "sessions_configured": 3,
+    "sessions_established": 1,
+    "messages_received": {"sccrp": 1, "hello": 2},
+    "messages_sent": {"sccrq": 4},
+    "retransmissions": 3,
+    "datagrams": 5,
+    "drops": {"short": 0, "unknown-peer": 2},
+    "helper_connected": True,
+    "helper_requests": {"stats": {"count": 4, "seconds": 0.01}},
+}
+PEER = {
+    "address": "192.0.2.2",
+    "host_name": "host\x1b[31m",
+    "router_id": "192.0.2.2",
+    "vendor_name": "l2tpd",
+    "tunnels": ["tokyo", "osaka"],
+    "tunnels_established": 1,
+    "sessions_configured": 2,
+    "sessions_established": 1,
+}
+CONFIG = {
+    "daemon": {"plane": "auto"},
+    "listen": [{"encapsulation": "udp", "address": "::", "port": 1701}],
+    "tunnel": {"tokyo": {"retry": 10, "hidden": False, "session": {"eth0": {"interface": "l2-eth0"}}}},
+    "template": {},
+}
+FIXED: dict[Command, dict[str, Any]] = {
+    Command.SHOW_PEERS: {"peers": [PEER]},
+    Command.SHOW_STATISTICS: STATISTICS,
+    Command.SHOW_CONFIG: {"config": CONFIG},
+    Command.SHOW_VERSION: {"l2tpd": "0.1.0", "python": "3.11.2", "pid": 7, "planes": ["userspace"]},
+    Command.MONITOR: {},
+    Command.CAPTURE: {},
+    Command.SHOW_TUNNELS: {"tunnels": TUNNELS, "problem": ""},
+}
+MISTAKES = ["l2tpd.toml: tunnel.a.retry: 0 is out of range", "l2tpd.toml: tunnel.a.\x1b: unknown key"]
+MESSAGES = [
+    {
+        "time": 1764000000.5 + sent,
+        "sent": bool(sent),
+        "encapsulation": "udp",
+        "local_address": "192.0.2.1",
+        "local_port": 1701,
+        "peer_address": "192.0.2.2",
+        "peer_port": 1701,
+        "data": "yAMADAAAAAAAAAAA",
+    }
+    for sent in (0, 1)
+]
+EVENTS: dict[Command, list[dict[str, Any]]] = {Command.MONITOR: CHANGES, Command.CAPTURE: MESSAGES}
+
+
 def _look_up(request: Request, name: str) -> dict[str, Any]:
     result: dict[str, Any]
-    if request.command is Command.MONITOR:
-        return success(request.id, {})
+    if request.command in FIXED:
+        return success(request.id, FIXED[request.command])
+    if request.command is Command.RELOAD:
+        return failure(request.id, ErrorCode.BAD_CONFIGURATION, "l2tpd.toml has 2 mistakes", MISTAKES)
     tunnels = [one for one in TUNNELS if name in (one["name"], one["peer_address"], "all")]
     sessions = [one for one in SESSIONS if name in (one["name"], one["interface"])]
-    if request.command is Command.SHOW_TUNNELS:
-        result = {"tunnels": TUNNELS}
-    elif request.command is Command.SHOW_SESSIONS and not name:
+    if request.command is Command.SHOW_SESSIONS and not name:
         result = {"sessions": SESSIONS}
     elif not tunnels and not sessions:
         return failure(request.id, ErrorCode.NOT_FOUND, f"there is no {name}")
     elif request.command is Command.SHOW_TUNNEL:
-        result = {"tunnel": tunnels[0], "sessions": [one for one in SESSIONS if one["tunnel"] == name]}
+        sessions = [one for one in SESSIONS if one["tunnel"] == name]
+        result = {"tunnel": tunnels[0], "sessions": sessions, "problem": ""}
+    elif request.command is Command.SHOW_SESSION:
+        result = {"session": sessions[0]}
+    elif request.command in {Command.UP, Command.DOWN}:
+        result = {"changed": [name]}
     elif request.command is Command.SHOW_SESSIONS:
         result = {"sessions": [one for one in SESSIONS if one["tunnel"] == name]}
     else:
@@ -150,8 +214,8 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         if body is not None:
             writer.write(encode(body))
         if request.command in STREAMS:
-            for change in CHANGES:
-                writer.write(encode(event(request.id, change)))
+            for told in EVENTS[request.command]:
+                writer.write(encode(event(request.id, told)))
 
     async with asyncio.TaskGroup() as responding:
         while data := await reader.read(65536):

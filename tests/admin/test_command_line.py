@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from l2tp_admin.text import width
+from l2tp_ctl.admin_schema import Command
 from tests.admin.daemons import ENVIRONMENT, Daemons, command, frame, running
-from tests.admin.fake_control import SESSIONS, TUNNELS
+from tests.admin.fake_control import CONFIG, FIXED, PEER, SESSIONS, STATISTICS, TUNNELS
 
 DEBIAN = "/usr/bin/python3"
 
@@ -93,9 +94,16 @@ def test_show_tunnel_that_is_up_and_its_drops(daemons: Daemons) -> None:
 
 def test_json_is_the_answer_with_its_version(daemons: Daemons) -> None:
     for arguments, expected in (
-        (("show", "tunnels"), {"v": 1, "tunnels": TUNNELS}),
+        (("show", "tunnels"), {"v": 1, "tunnels": TUNNELS, "problem": ""}),
+        (("show", "session", "eth0"), {"v": 1, "session": SESSIONS[0]}),
+        (("show", "peers"), {"v": 1, "peers": [PEER]}),
+        (("show", "statistics"), {"v": 1, **STATISTICS}),
+        (("show", "config"), {"v": 1, "config": CONFIG}),
+        (("show", "version"), {"v": 1, **FIXED[Command.SHOW_VERSION]}),
+        (("up", "osaka"), {"v": 1, "changed": ["osaka"]}),
+        (("down", "osaka"), {"v": 1, "changed": ["osaka"]}),
         (("show", "sessions"), {"v": 1, "sessions": SESSIONS}),
-        (("show", "tunnel", "osaka"), {"v": 1, "tunnel": TUNNELS[1], "sessions": [SESSIONS[1]]}),
+        (("show", "tunnel", "osaka"), {"v": 1, "tunnel": TUNNELS[1], "sessions": [SESSIONS[1]], "problem": ""}),
         (("clear", "tunnel", "osaka"), {"v": 1, "cleared": ["osaka"]}),
         (("clear", "session", "l2-eth1"), {"v": 1, "cleared": ["eth1"]}),
     ):

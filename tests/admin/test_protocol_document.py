@@ -16,12 +16,17 @@ from l2tp_ctl.admin_schema import (
     MAX_ARGUMENT,
     MAX_REQUEST,
     READ_ONLY,
+    Captured,
     Change,
     Command,
     ErrorCode,
     LogLine,
+    Peer,
+    Reloaded,
     Session,
+    Statistics,
     Tunnel,
+    Version,
 )
 from tests.admin.daemons import REPOSITORY, running
 
@@ -69,7 +74,18 @@ def test_every_error_code_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("heading", "shape"), [("Tunnel", Tunnel), ("Session", Session), ("Change", Change), ("LogLine", LogLine)]
+    ("heading", "shape"),
+    [
+        ("Tunnel", Tunnel),
+        ("Session", Session),
+        ("Change", Change),
+        ("Peer", Peer),
+        ("Statistics", Statistics),
+        ("Version", Version),
+        ("Reloaded", Reloaded),
+        ("Captured", Captured),
+        ("LogLine", LogLine),
+    ],
 )
 def test_every_member_is_there(heading: str, shape: type) -> None:
     assert {name for row in rows(heading) for name in names(row[0])} == set(shape.__annotations__)

@@ -50,7 +50,7 @@ def answers_at_once(daemons: Daemons) -> float:
 
 def test_commands_go_through_and_answers_come_back(served: Running) -> None:
     admin = served[0].admin
-    assert ask(admin, "show-tunnels") == {"v": 1, "id": 1, "ok": True, "result": {"tunnels": TUNNELS}}
+    assert ask(admin, "show-tunnels") == {"v": 1, "id": 1, "ok": True, "result": {"tunnels": TUNNELS, "problem": ""}}
     assert ask(admin, "show-sessions")["result"] == {"sessions": SESSIONS}
     assert ask(admin, "show-sessions", tunnel="tokyo")["result"] == {"sessions": SESSIONS[:1]}
     assert ask(admin, "show-tunnel", name="osaka")["result"]["tunnel"]["next_attempt"] == 7.25

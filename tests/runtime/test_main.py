@@ -272,6 +272,7 @@ def test_a_user_that_it_cannot_become(control: Control, user: str) -> None:
     assert second == "<3>l2tpd initialization failed"
 
 
+AWAY = "l2tp-kernel is away: No such file or directory"
 TWO_TUNNELS = """
 [tunnel.east]
 peer-address = "192.0.2.2"
@@ -304,7 +305,12 @@ def test_admin_commands_where_nothing_is_up(control: Control) -> None:
             "",
         )
         assert (tunnels[0]["uptime"], tunnels[0]["next_attempt"], tunnels[0]["sessions_configured"]) == (None, None, 2)
-        assert (control.ask("show-tunnel", name="south") or {})["result"] == {"tunnel": tunnels[1], "sessions": []}
+        assert (control.ask("show-tunnel", name="south") or {})["result"] == {
+            "tunnel": tunnels[1],
+            "sessions": [],
+            "problem": AWAY,
+        }
+        assert {each["last_error"] for each in tunnels} == {AWAY}
         sessions = (control.ask("show-sessions", tunnel="east") or {})["result"]["sessions"]
         assert [(each["name"], each["remote_end_id"], each["pseudowire_type"]) for each in sessions] == [
             ("text", "office", "ethernet"),
