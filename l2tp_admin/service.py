@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import grp
 import os
+import pwd
 import signal
 import socket
 import stat
@@ -24,13 +25,15 @@ from l2tp_ctl.catalogue import Entry
 _BACKLOG = 128
 
 
-def serve(listen: Path, control: Path, operators: str | None, viewers: str | None) -> int:
+def serve(listen: Path, control: Path, operators: str | None, viewers: str | None, user: str | None) -> int:
     """Serve until SIGTERM or SIGINT; return the exit status: 0 after a signal, 1 where it could not begin.
 
-    ``operators`` and ``viewers`` are names of groups, or None.
+    ``operators`` and ``viewers`` are names of groups, ``user`` whom root becomes, or None.
     """
     setproctitle.setproctitle("l2tp-admin: serve")
     try:
+        if user is not None:
+            _become(user, {group for group in (_group(operators), _group(viewers)) if group is not None})
         roles = Roles(os.geteuid(), _group(operators), _group(viewers))
         inherited = systemd.inherited_listener()
         listener = inherited or _listen(listen, roles)
@@ -84,6 +87,17 @@ def _group(name: str | None) -> int | None:
         return grp.getgrnam(name).gr_gid
     except KeyError:
         raise LookupError(f"there is no group {name}") from None
+
+
+def _become(name: str, groups: set[int]) -> None:
+    """Give up root for a user, whose groups besides its own are those that the socket may belong to."""
+    try:
+        user = pwd.getpwnam(name)
+    except KeyError:
+        raise LookupError(f"there is no user {name}") from None
+    os.setgroups(sorted(groups))
+    os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
+    os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
 
 
 def _listen(path: Path, roles: Roles) -> socket.socket:

@@ -133,6 +133,7 @@ class Entry(Enum):
     HELPER_FAILED = ERROR, "l2tp-kernel failed {verb}: {error}"
     CONTROL_LOST = ERROR, "connection to l2tp-ctl lost: {error}"
 
+    PROCESS_ENDED = ERROR, "{name} ended with status {status}"
     NOT_RELOADED = ERROR, "{file}: the configuration has mistakes, nothing was changed"
 
     INTERNAL_ERROR = ERROR, "internal error: {error}"

@@ -1,0 +1,114 @@
+"""``l2tp-admin run``: the three processes as one, as a container starts them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from tests.support.daemons import POLICY, USER
+from tests.support.netns import namespace, poll
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.netns import Namespace, Process
+
+pytestmark = pytest.mark.root
+
+CONFIGURATION = """\
+[local]
+hostname = "west"
+router-id = "192.0.2.1"
+[daemon]
+kernel-directory = "{directory}/l2tp-kernel"
+admin-socket = "{directory}/l2tp-ctl/admin.sock"
+"""
+TUNNEL = '[tunnel.{}]\npeer-address = "192.0.2.2"\n'
+
+
+class Container(NamedTuple):
+    host: Namespace
+    directory: Path
+    process: Process
+
+    def tunnels(self) -> list[str] | None:
+        """Names of the tunnels, None while there is no answer."""
+        command = ("l2tp-admin", "--socket", self.directory / "l2tpd" / "admin.sock", "show", "tunnels", "--json")
+        done = self.host.run(*command, check=False)
+        return [each["name"] for each in json.loads(done.stdout)["tunnels"]] if done.returncode == 0 else None
+
+    def children(self) -> dict[str, int]:
+        """Pid of each process by the name that its title begins with."""
+        pids = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        titles = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode() for pid in pids}
+        return {title.split(":")[0]: pid for pid, title in titles.items() if title.startswith("l2tp-")}
+
+
+@contextlib.contextmanager
+def container(configuration: str = CONFIGURATION) -> Iterator[Container]:
+    with tempfile.TemporaryDirectory(prefix="l2tpd-test-") as name, namespace("run") as host:
+        directory = Path(name)
+        directory.chmod(0o755)
+        (directory / "policy.toml").write_text(POLICY)
+        (directory / "l2tpd.toml").write_text(configuration.format(directory=directory))
+        command = ("l2tp-admin", "run", "--policy", directory / "policy.toml", "--config", directory / "l2tpd.toml",
+                   "--runtime", directory, "--user", USER)  # fmt: skip
+        with host.start(*command, log=directory / "log") as process:
+            yield Container(host, directory, process)
+
+
+def test_one_command_runs_all_three_without_needless_rights_and_ends_them() -> None:
+    with container() as made:
+        made.process.wait_until(lambda: made.tunnels() == [], "it answers")
+        children = made.children()
+        assert set(children) == {"l2tp-kernel", "l2tp-ctl", "l2tp-admin"}
+        owners = {name: Path(f"/proc/{pid}").stat().st_uid for name, pid in children.items()}
+        assert owners["l2tp-kernel"] == 0
+        assert 0 not in {owners["l2tp-ctl"], owners["l2tp-admin"]}
+        made.process.wait_for_log("connected to l2tp-kernel")
+        assert made.process.stop(timeout=15) == 0
+        assert made.host.pids() == []
+        assert not (made.directory / "l2tpd" / "admin.sock").exists()
+
+
+def test_each_that_is_killed_comes_back() -> None:
+    with container() as made:
+        made.process.wait_until(lambda: made.tunnels() == [], "it answers")
+        for name, pid in made.children().items():
+            os.kill(pid, signal.SIGKILL)
+            made.process.wait_until(lambda: made.children().get(name, pid) != pid, f"{name} comes back")  # noqa: B023
+            made.process.wait_for_log(f"{name} ended with status -9")
+        made.process.wait_until(lambda: made.tunnels() == [], "it answers")
+
+
+def test_mistakes_end_it() -> None:
+    with container("[local]\n") as made:
+        assert made.process.wait() == 2
+        assert "l2tp-ctl ended with status 2" in made.process.text()
+        poll(lambda: made.host.pids() == [], "nothing is left")
+
+
+def test_hangup_reads_the_files_again() -> None:
+    with container() as made:
+        made.process.wait_until(lambda: made.tunnels() == [], "it answers")
+        config = made.directory / "l2tpd.toml"
+        config.write_text(config.read_text() + TUNNEL.format("east"))
+        made.process.signal(signal.SIGHUP)
+        made.process.wait_until(lambda: made.tunnels() == ["east"], "the new tunnel is there")
+        made.process.wait_for_log("policy.toml: read again")
+
+
+def test_an_unknown_user_is_told_of() -> None:
+    with container() as made:
+        shutil.copy(made.directory / "policy.toml", made.directory / "copy.toml")
+        done = made.host.run("l2tp-admin", "run", "--user", "nobody-at-all", check=False)
+    assert done.returncode == 1
+    assert "nobody-at-all" in done.stderr
