@@ -14,12 +14,13 @@ from l2tp_ctl.catalogue_texts import Text, texts
 _PREFIX = r"(?:<\d>|.*?\bl2tp[\w-]*(?:\[\d+\])?: |.*?\d +(?:error|warn|notice|info|debug) +)?"
 """What stands before the text: a priority, what syslog and the journal write, what ``show log`` does."""
 
-_FIELDS = {
-    "tag": r"[a-z-]+(?:\.\S+)?",
-    "tun_name": r"[\w.@:-]+",
-    "where": r"/\S+(?:: \S+)?",
+_SHAPES = {
+    (Entry.CONFIG_ERROR, "tag"): r"(?:local|listen|daemon|tunnel|template|[a-z-]+\.\S+)",
+    (Entry.CONFIG_PARAM, "tun_name"): r"[\w.@:-]+",
+    (Entry.CONFIG_PARAM, "tag"): r"[a-z-]+",
+    (Entry.CONFIG_REMEDY, "where"): r"/\S+(?:: \S+)?",
 }
-"""Fields whose shape tells lines apart that have hardly any words; every other field is any text."""
+"""Fields of lines that have hardly a word of their own; every other field is any text."""
 
 
 def find(words: str) -> Entry | None:
@@ -63,8 +64,12 @@ def _id_of(line: str) -> str:
 
 
 def _pattern(entry: Entry) -> str:
-    parts = Formatter().parse(entry.template)
-    return "".join(re.escape(literal) + (_FIELDS.get(field, ".*?") if field else "") for literal, field, _, _ in parts)
+    pattern = ""
+    for literal, field, _, _ in Formatter().parse(entry.template):
+        pattern += re.escape(literal)
+        if field:
+            pattern += rf"(?:<\w+>|{_SHAPES.get((entry, field), '.*?')})"
+    return pattern
 
 
 def _letters(entry: Entry) -> int:

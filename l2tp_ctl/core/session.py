@@ -197,10 +197,10 @@ class Session:
             self.since = now
             changed = StateChange(self.tunnel.settings.name, self.settings.name, state.value, reason)
             self.context.effects.append(changed)
-        if state is SessionState.IDLE and before is SessionState.ESTABLISHED:
-            self._log(Entry.SESSION_DOWN, name=self.settings.name, reason=reason)
         if event in _RECEIVED and state is not before and result is None:
             self._log_state(_RECEIVED[event], sent=False)
+        if state is SessionState.IDLE and before is SessionState.ESTABLISHED:
+            self._log(Entry.SESSION_DOWN, name=self.settings.name, reason=reason)
         self._act(action, result, loser, now)
 
     def _act(self, action: SessionAction, result: Result | None, loser: int, now: float) -> None:

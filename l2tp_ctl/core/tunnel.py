@@ -208,10 +208,10 @@ class Tunnel:
             self.since = now
             reason = self.last_error if state is TunnelState.IDLE else ""
             self.context.effects.append(StateChange(self.settings.name, "", state.value, reason))
-        if before is TunnelState.ESTABLISHED and state is TunnelState.IDLE:
-            self.log(Entry.TUNNEL_DOWN, tun_name=self.settings.name, reason=self.last_error)
         if event in _RECEIVED and state is not before and result is None:
             self._log_state(_RECEIVED[event], sent=False)
+        if before is TunnelState.ESTABLISHED and state is TunnelState.IDLE:
+            self.log(Entry.TUNNEL_DOWN, tun_name=self.settings.name, reason=self.last_error)
         if state is TunnelState.ESTABLISHED and before is not state:
             self._enter_established(now)
         self._act(action, result, now)
