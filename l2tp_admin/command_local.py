@@ -1,4 +1,4 @@
-"""Commands that need no server: ``serve`` itself, ``check-config`` and ``completion``."""
+"""Commands that need no server: ``serve`` itself, ``run``, ``check-config`` and ``completion``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from l2tp_admin.command import REFUSED, fail, json_option, print_json, write
 
 DEFAULT_SOCKET = "/run/l2tpd/admin.sock"
 DEFAULT_CONTROL = "/run/l2tp-ctl/admin.sock"
+DEFAULT_POLICY = "/etc/l2tpd/l2tp-kernel.toml"
 DEFAULT_CONFIG = "/etc/l2tpd/l2tpd.toml"
 
 
@@ -23,14 +24,38 @@ DEFAULT_CONFIG = "/etc/l2tpd/l2tpd.toml"
 )
 @click.option("--operators", metavar="GROUP", help="Group whose members may give every command.")
 @click.option("--viewers", metavar="GROUP", help="Group whose members may only show.")
-def serve(listen: Path, control: Path, operators: str | None, viewers: str | None) -> None:
+@click.option("--user", metavar="USER", help="Started as root: become USER.")
+def serve(listen: Path, control: Path, operators: str | None, viewers: str | None, user: str | None) -> None:
     """Pass commands on to l2tp-ctl, from those who may give them.
 
     Root and the user that this runs as may give every command.
     """
     from l2tp_admin import service
 
-    sys.exit(service.serve(listen, control, operators, viewers))
+    sys.exit(service.serve(listen, control, operators, viewers, user))
+
+
+@click.command()
+@click.option(
+    "--policy", type=click.Path(path_type=Path), default=DEFAULT_POLICY, show_default=True, help="Of l2tp-kernel."
+)
+@click.option(
+    "--config", type=click.Path(path_type=Path), default=DEFAULT_CONFIG, show_default=True, help="Of l2tp-ctl."
+)
+@click.option(
+    "--runtime", type=click.Path(path_type=Path), default="/run", show_default=True, help="Directory of all sockets."
+)
+@click.option("--user", default="l2tp-ctl", show_default=True, help="Whom l2tp-ctl and l2tp-admin become.")
+@click.option("--operators", metavar="GROUP", help="As for serve.")
+@click.option("--viewers", metavar="GROUP", help="As for serve.")
+def run(policy: Path, config: Path, runtime: Path, user: str, operators: str | None, viewers: str | None) -> None:
+    """Run l2tp-kernel, l2tp-ctl and l2tp-admin serve in the foreground, as a container needs it.
+
+    Each that ends is started again.  SIGTERM ends all, SIGHUP lets them read their files again.
+    """
+    from l2tp_admin import run as together
+
+    sys.exit(together.run(together.Settings(policy, config, runtime, user, operators, viewers)))
 
 
 @click.command("check-config")
