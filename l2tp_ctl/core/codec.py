@@ -44,11 +44,11 @@ def interpret(avps: Sequence[RawAvp], hide_keys: Sequence[bytes] = ()) -> Messag
     first = avps[0]
     if (first.vendor, first.type) == (CISCO, _MESSAGE_TYPE):
         return Message(type=MessageType.ACK, cisco=True)  # the one message that Cisco's own Message Type makes
-    if (first.vendor, first.type) != (IETF, _MESSAGE_TYPE):
+    if first.type != _MESSAGE_TYPE:
         raise ProtocolError(Drop.FIRST_AVP, f"{first.vendor}/{first.type}")
     if first.hidden or len(first.value) != 2:
         raise ProtocolError(Drop.MESSAGE_TYPE, f"{len(first.value)} octets")
-    number = int.from_bytes(first.value, "big")
+    number = first.vendor << 16 | int.from_bytes(first.value, "big")
     try:
         message_type = MessageType(number)
     except ValueError:

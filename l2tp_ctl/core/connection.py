@@ -39,7 +39,8 @@ def message_name(message_type: int) -> str:
     try:
         return MessageType(message_type).text
     except ValueError:
-        return str(int(message_type))
+        vendor, number = divmod(message_type, 1 << 16)
+        return f"{number} of vendor {vendor}" if vendor > 0 else str(message_type)
 
 
 def peek_type(avps: Sequence[RawAvp]) -> int:

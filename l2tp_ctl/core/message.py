@@ -60,7 +60,10 @@ class Message:
     """
 
     type: MessageType | int
-    """A plain int where the type is not one of ours; the message then has no other field."""
+    """A plain int where the type is not one of ours, a vendor's with the Vendor ID in its upper 16 bits.
+
+    The message then has no other field.
+    """
     message_type_mandatory: bool = True
     result: Result | None = None
     tie_breaker: bytes | None = None

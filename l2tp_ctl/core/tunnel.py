@@ -290,11 +290,11 @@ class Tunnel:
         return refusal.result
 
     def _receive_unknown(self, message: Message, now: float) -> None:
-        self.log(Entry.UNKNOWN_MESSAGE_TYPE, func="receive", msg_type=int(message.type))
+        name = message_name(message.type)
+        self.log(Entry.UNKNOWN_MESSAGE_TYPE, func="receive", msg_type=name)
         if message.message_type_mandatory:
-            self.log(Entry.CANNOT_HANDLE_MESSAGE, msg_type=int(message.type))
-            text = f"unknown message type {int(message.type)}"
-            self.close(Result(StopResult.ERROR, GeneralError.UNKNOWN_AVP, text), now)
+            self.log(Entry.CANNOT_HANDLE_MESSAGE, msg_type=name)
+            self.close(Result(StopResult.ERROR, GeneralError.UNKNOWN_AVP, f"unknown message type {name}"), now)
 
     def _receive_icrq(self, message: Message, now: float) -> None:
         problem = fault(message)

@@ -97,7 +97,8 @@ def test_what_does_not_fit_is_refused() -> None:
     ("first", "drop"),
     [
         (avp(7, "61"), Drop.FIRST_AVP),
-        (avp(0, "0006", vendor=52845), Drop.FIRST_AVP),
+        (avp(7, "0006", vendor=52845), Drop.FIRST_AVP),
+        (avp(0, "06", vendor=52845), Drop.MESSAGE_TYPE),
         (avp(1, "0001", vendor=9), Drop.FIRST_AVP),
         (avp(0, ""), Drop.MESSAGE_TYPE),
         (avp(0, "06"), Drop.MESSAGE_TYPE),
