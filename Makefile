@@ -7,7 +7,7 @@ PYTEST        ?=
 BIN           := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-debian test-systemd deb demo demo-stop lint sim bench clean
+.PHONY: help test test-debian test-systemd deb docs demo demo-stop lint sim bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ test-systemd: deb ## The package on two machines of their own, each with a real 
 	@$(PYTHON) tools/prepare.py machine
 	@$(BIN)/python -m tests.systemd.root build/machine build/deb/l2tpd_*.deb
 	@$(BIN)/python -m pytest tests/systemd $(PYTEST)
+
+docs: ## Make docs/log-messages.md and docs/log-messages.ja.md anew
+	@$(PYTHON) tools/prepare.py
+	@$(BIN)/python tools/log_messages.py
 
 deb: ## The Debian package, in build/deb
 	@$(PYTHON) tools/prepare.py package

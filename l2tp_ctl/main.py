@@ -67,10 +67,13 @@ def main() -> int:
             if sys.stderr.isatty():
                 log = replace(log, stream=syslog("l2tp-ctl"))
             ready = detach()
+    except OSError as error:
+        return _cannot_start(log, Entry.DAEMON_ERROR, str(error))
+    try:
         if pid_file is not None:
             pid_file.write()
     except OSError as error:
-        return _cannot_start(log, Entry.DAEMON_ERROR, str(error))
+        return _cannot_start(log, Entry.CANNOT_CREATE_PID_FILE, f"{arguments.pid_file}: {error.strerror}")
     try:
         if arguments.user is not None:
             # Everything is imported and the passwords are read: nothing needs root from here on.

@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 import struct
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from tests.catalogue.conftest import Witness
 from tests.catalogue.programs import Control, FakeHelper
 from tests.support.netns import Process, poll
 
+FORK = "clone"
+"""The system call behind fork(3)."""
 TUNNEL = '[tunnel.east]\npeer-address = "127.0.0.2"\n'
 
 
@@ -89,6 +92,38 @@ def test_a_user_that_is_not_there(control: Control, witness: Witness) -> None:
     done = control.run("--user", "nobody-has-this-name")
     witness.text(done.stderr)
     assert done.returncode == 1
+
+
+@pytest.mark.provokes("DAEMON_ERROR", "L2TPD_INITIALIZATION_FAILED")
+def test_no_process_for_the_background(control: Control, witness: Witness) -> None:
+    done = control.run("--daemon", broken=(FORK, "EAGAIN"))
+    witness.text(done.stderr)
+    assert done.returncode == 1
+
+
+@pytest.mark.provokes("CANNOT_CREATE_PID_FILE", "L2TPD_INITIALIZATION_FAILED")
+def test_a_pid_file_that_cannot_be_made(control: Control, witness: Witness) -> None:
+    done = control.run("--pid-file", control.directory / "nowhere" / "l2tp-ctl.pid")
+    witness.text(done.stderr)
+    assert done.returncode == 1
+
+
+@pytest.mark.root
+@pytest.mark.provokes("CANNOT_CREATE_PID_FILE", "L2TPD_INITIALIZATION_FAILED")
+def test_a_full_disk_where_the_pid_file_goes(control: Control, witness: Witness) -> None:
+    disk = control.directory / "disk"
+    disk.mkdir()
+    fill = f"mount -t tmpfs -o size=4k none {disk} && head -c 4096 /dev/zero >{disk}/file"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", f'{fill} && exec "$@"', "sh", *control.command("--pid-file", disk / "pid")],
+        capture_output=True,
+        text=True,
+        timeout=15,
+        check=False,
+    )
+    witness.text(done.stderr)
+    assert done.returncode == 1
+    assert not control.admin.exists()
 
 
 @pytest.mark.provokes("FAILED_TO_SOCKET", "L2TPD_INITIALIZATION_FAILED")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -52,16 +55,28 @@ def test_no_two_entries_read_the_same() -> None:
 
 
 def test_nothing_but_the_log_writes_lines(repository: Path) -> None:
-    """Only the sinks of the log touch standard error; the programs' command lines answer on their own behalf."""
+    """In the daemons only the sinks of the log touch standard error; main.py of l2tp-ctl answers --check by it."""
+    admin = (repository / "l2tp_admin" / f"{name}.py" for name in ("service", "server", "upstream", "peer", "limits"))
     found = {
-        f"{path.relative_to(repository)}: {ast.unparse(node)}"
-        for package in ("l2tp_ctl", "l2tp_admin")
-        for path in (repository / package).rglob("*.py")
+        str(path.relative_to(repository))
+        for path in (*(repository / "l2tp_ctl").rglob("*.py"), *admin)
         for node in ast.walk(ast.parse(path.read_text()))
         if (isinstance(node, ast.Attribute) and node.attr in WRITERS)
         or (isinstance(node, ast.Name) and node.id in WRITERS)
     }
-    files = {line.partition(":")[0] for line in found}
-    logs = {"l2tp_ctl/main.py", "l2tp_admin/log.py"}
-    answers = {"l2tp_admin/main.py", "l2tp_admin/log_lines.py", "l2tp_admin/screen.py"}
-    assert files <= logs | answers
+    assert found <= {"l2tp_ctl/main.py", "l2tp_ctl/runtime/daemon.py"}
+
+
+def test_the_documents_are_up_to_date(repository: Path) -> None:
+    command = [sys.executable, str(repository / "tools" / "log_messages.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), "make docs"
+
+
+@pytest.mark.parametrize("name", ["log-messages.md", "log-messages.ja.md"])
+def test_the_documents_name_a_test_for_each_of_the_87(repository: Path, name: str) -> None:
+    text = (repository / "docs" / name).read_text("utf-8")
+    reference = re.split(r"^## ", text, flags=re.MULTILINE)[1]
+    sections = re.split(r"^### ", reference, flags=re.MULTILINE)[1:]
+    assert len(sections) == 87
+    assert [section.split("\n")[0] for section in sections if "`tests/catalogue/test_" not in section] == []
