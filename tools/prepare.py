@@ -1,6 +1,6 @@
 """Make what `make test` needs, and say what is skipped; with the argument "demo" what `make demo` needs.
 
-With "package" only the Debian packages that `make deb` needs are installed, with "machine" those of `make test-systemd`.
+With "package" only the Debian packages for `make deb` are installed, with "machine" those for `make test-systemd`.
 
 On Debian as root, missing Debian packages are installed.  Then virtual environments are made in the checkout:
 
@@ -30,8 +30,10 @@ LIBRARIES = [
     "python3-setproctitle", "python3-zmq",
 ]  # fmt: skip
 FOR_TESTS = [*BASICS, "iputils-ping", "tshark", *LIBRARIES]
-FOR_PACKAGE = ["debhelper", "dh-python", "pybuild-plugin-pyproject", "python3-all", "python3-setuptools"]
-FOR_MACHINES = ["apparmor", "debootstrap", "lintian", "man-db", "systemd"]
+FOR_PACKAGE = [
+    "debhelper", "dh-python", "pybuild-plugin-pyproject", "python3-all", "python3-click", "python3-setuptools",
+]  # fmt: skip
+FOR_MACHINES = ["apparmor", "debootstrap", "lintian", "man-db", "mandoc", "systemd"]
 PEERS = ["softether-common", "softether-vpncmd", "softether-vpnserver"]
 
 TEST_TOOLS = ["hypothesis>=6.100", "pytest>=8", "pytest-timeout>=2.3"]
