@@ -109,7 +109,7 @@ class Session:
             case MessageType.CDN:
                 reason = describe(MessageType.CDN, message.result)
                 self.last_error = f"peer: {reason}"
-                self.tunnel.log(Entry.PEER_STOPPED, msg_type="CDN", reason=reason)
+                self._log(Entry.PEER_STOPPED, msg_type="CDN", reason=reason)
                 self.fire(SessionEvent.CDN, now)
             case _ if refusal is not None:
                 self.close(refusal, now)
@@ -125,7 +125,7 @@ class Session:
         message, self._waiting = self._waiting, None
         refusal = None
         if error:
-            self.tunnel.log(Entry.SET_PWE_PARAM_FAILED)
+            self._log(Entry.SET_PWE_PARAM_FAILED)
             refusal = Result(CallResult.NO_FACILITIES, text=f"set_pwe_param: {error}")
         else:
             self.mtu = mtu
@@ -163,9 +163,7 @@ class Session:
     def clear(self, now: float) -> None:
         """End the session because an operator says so; without waiting longer for what failed before."""
         if self.state is SessionState.ESTABLISHED:
-            self.tunnel.log(
-                Entry.CLEANUP_CALL, session=self.settings.name, func="clear", if_name=self.settings.interface
-            )
+            self._log(Entry.CLEANUP_CALL, func="clear", if_name=self.settings.interface)
         if self.waits_for_control:
             return  # nothing to end, and its call is due as soon as there is a control connection
         self.close(Result(CallResult.ADMINISTRATIVE, text="cleared by the operator"), now)
@@ -234,9 +232,9 @@ class Session:
     def _take(self, message: Message, now: float) -> None:
         self._sender = False
         self._begin(now)
-        self.tunnel.log(Entry.CREATE_NEW_SESSION)
+        self._log(Entry.CREATE_NEW_SESSION)
         if message.serial_number is None:
-            self.tunnel.log(Entry.SERIAL_NUMBER_NOT_FOUND, msg_type="ICRQ")
+            self._log(Entry.SERIAL_NUMBER_NOT_FOUND, msg_type="ICRQ")
         self._consider(message, None, now)
 
     def _receive_icrp(self, message: Message, refusal: Result | None, now: float) -> None:
@@ -265,13 +263,13 @@ class Session:
         refusal = refusal or unworkable
         if refusal is not None:
             if message.type is MessageType.ICRQ:
-                self.tunnel.log(Entry.FAILED_TO_NEW_SESSION)
+                self._log(Entry.FAILED_TO_NEW_SESSION)
             self.fire(bad, now, result=refusal)
             return
         if message.type is not MessageType.ICCN:
             warning = cookie_warning(self.tunnel.settings.cookie_length, message)
             if warning is not None:
-                self.tunnel.log(warning, msg_type=message_name(message.type))
+                self._log(warning, msg_type=message_name(message.type))
         pseudowire = self.terms.pseudowire(self.tunnel.connection, up=self._link_up)
         if pseudowire == self._pseudowire:
             self.fire(good, now)
@@ -302,7 +300,7 @@ class Session:
     def _send_icrq(self, now: float) -> None:
         self._begin(now)
         self._tie_breaker = self.context.entropy(TIE_BREAKER_LENGTH)
-        self.tunnel.log(Entry.BEGIN_NEW_SESSION)
+        self._log(Entry.BEGIN_NEW_SESSION)
         self._log_state(MessageType.ICRQ, sent=True)
         self._submit(
             MessageType.ICRQ,

@@ -27,6 +27,10 @@ class ListenAddress:
     address: str
     port: int
 
+    def __str__(self) -> str:
+        port = f" port {self.port}" if self.port else ""
+        return f"{self.encapsulation.value} {self.address}{port}"
+
     def overlaps(self, other: ListenAddress) -> bool:
         """Whether both could not be open at one time without competing for the same messages."""
         return (

@@ -172,7 +172,7 @@ class HelperLink:
         except HelperError as error:
             if self._refused.get(wanted) != str(error):
                 self._refused[wanted] = str(error)
-                self._shell.helper_failed(error, Verb.OPEN_LISTENER)
+                self._shell.helper_failed(error, Verb.OPEN_LISTENER, str(wanted))
         else:
             self._refused.pop(wanted, None)
             self._shell.attach(ControlSocket(sock, flavour, handle, wanted))

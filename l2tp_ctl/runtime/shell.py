@@ -97,9 +97,12 @@ class Shell:
             case [EventKind.LINK, str(interface), bool(up)]:
                 self._tell(self._endpoint.link_changed, interface, up, self._loop.time())
 
-    def helper_failed(self, error: HelperError, verb: Verb) -> None:
-        """Log what the helper did not do."""
-        self.log.write(error.entry(verb), error.fields(verb))
+    def helper_failed(self, error: HelperError, verb: Verb, about: str = "") -> None:
+        """Log what the helper did not do, and ``about`` which of many things that was."""
+        fields = error.fields(verb)
+        if about:
+            fields = {name: f"{value} ({about})" if name != "verb" else value for name, value in fields.items()}
+        self.log.write(error.entry(verb), fields)
 
     # ---- Operators.
 

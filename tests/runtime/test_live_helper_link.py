@@ -80,7 +80,7 @@ def test_an_address_may_come_later(setting: Setting) -> None:
         process.wait_for_log("cannot send to 192.0.2.2:1701: the control socket is not open")
         setting.host.ip("addr add 192.0.2.7/24 dev outer")
         poll(lambda: "192.0.2.7:1701" in setting.listeners(), "the control socket")
-        assert process.text().count("l2tp-kernel failed OPEN_LISTENER: Cannot assign requested address") == 1
+        assert process.text().count("failed to socket: Cannot assign requested address (udp ") == 1
 
 
 def test_what_the_policy_refuses_is_told_once(setting: Setting) -> None:
