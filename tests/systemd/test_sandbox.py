@@ -57,9 +57,9 @@ def attempts(pair: Pair) -> Iterator[dict[str, str]]:
     """Outcomes of the probe, run as l2tp-ctl; afterwards the true one is back."""
     west = pair.west
     tests = Path(__file__).resolve().parents[1]
-    for name in ("__init__.py", "support/__init__.py", "support/helper_client.py", "systemd/__init__.py",
-                 "systemd/probe.py"):  # fmt: skip
-        (west.share / "tests" / name).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(tests / "support", west.share / "tests" / "support")
+    for name in ("__init__.py", "systemd/__init__.py", "systemd/probe.py"):
+        (west.share / "tests" / name).parent.mkdir(exist_ok=True)
         shutil.copy(tests / name, west.share / "tests" / name)
     west.shell(f"mkdir {HERE} && cp -r /mnt/tests {HERE}/ && ip link add pw-other type veth")
     helper = west.main_pid("l2tp-kernel")

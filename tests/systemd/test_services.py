@@ -136,6 +136,33 @@ def test_the_policy_is_read_again(pair: Pair) -> None:
     assert pair.west.main_pid("l2tp-kernel") == helper
 
 
+DAEMON = """\
+[local]
+hostname = "old"
+router-id = "203.0.113.1"
+[daemon]
+kernel-directory = "/run/old"
+admin-socket = "/run/old.sock"
+"""
+
+
+def test_a_daemon_of_the_old_style_logs_to_syslog(pair: Pair) -> None:
+    """Started from a terminal, which script(1) makes, it is still there when that is gone."""
+    host = pair.east
+    host.write("/run/old.toml", DAEMON)
+    host.shell("script -qec 'l2tp-ctl --config /run/old.toml --daemon --pid-file /run/old.pid' /dev/null")
+    pid = int(host.shell("cat /run/old.pid"))
+    host.wait_until(
+        lambda: (
+            "connection to l2tp-kernel lost"
+            in host.shell(f"journalctl --output=cat SYSLOG_IDENTIFIER=l2tp-ctl SYSLOG_FACILITY=3 _PID={pid}")
+        ),
+        "the log is in syslog",
+    )
+    host.signal("TERM", pid)
+    host.wait_until(lambda: host.run("test", "-e", "/run/old.pid", check=False).returncode == 1, "it ends")
+
+
 @pytest.fixture(scope="module")
 def impatient(pair: Pair) -> Iterator[None]:
     """West's services with a watchdog of two seconds."""
