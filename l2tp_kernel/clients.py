@@ -8,7 +8,8 @@ import time
 from typing import TYPE_CHECKING
 
 from l2tp_kernel import schema
-from l2tp_kernel.journal import WARNING, log
+from l2tp_kernel.catalogue import Line
+from l2tp_kernel.journal import log
 from l2tp_kernel.schema import Reason
 from l2tp_kernel.wire import Refused
 
@@ -38,13 +39,13 @@ class Complaints:
         if self._count == 1:
             self._since = time.monotonic()
         if self._count <= self.LINES:
-            log(WARNING, f"{self._sender}: {text}")
+            log(Line.CLIENT_COMPLAINT, sender=self._sender, problem=text)
 
     def summarise(self, *, end: bool = False) -> None:
         """Log how many lines were left out, once the ten seconds, or all, is over."""
         if end or time.monotonic() - self._since >= self.SECONDS:
             if self._count > self.LINES:
-                log(WARNING, f"{self._sender}: {self._count - self.LINES} more of these were not logged")
+                log(Line.CLIENT_COMPLAINTS_LEFT_OUT, sender=self._sender, count=self._count - self.LINES)
             self._count = 0
 
 

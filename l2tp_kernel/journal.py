@@ -6,14 +6,14 @@ import os
 import socket
 import sys
 
-ERROR, WARNING, NOTICE, INFO = 3, 4, 5, 6
-"""Priorities of syslog(3)."""
+from l2tp_kernel.catalogue import Line
 
 
-def log(priority: int, text: str) -> None:
+def log(line: Line, **fields: object) -> None:
     """Write one line; characters that could forge another line or move the cursor are escaped."""
-    line = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
-    sys.stderr.write(f"<{priority}>{line}\n")
+    text = line.template.format_map(fields)
+    shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    sys.stderr.write(f"<{line.priority}>{shown}\n")
     sys.stderr.flush()
 
 

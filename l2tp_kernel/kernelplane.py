@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from l2tp_kernel import genl, kernelsockets
-from l2tp_kernel.journal import NOTICE, log
+from l2tp_kernel.catalogue import Line
+from l2tp_kernel.journal import log
 from l2tp_kernel.plane import Adopted, TunnelSocket
 from l2tp_kernel.schema import Counters, Listener, Plane, PweParam, Reason
 from l2tp_kernel.wire import Refused
@@ -193,7 +194,7 @@ class KernelPlane:
             if number in self._deletions:
                 self._deletions.remove(number)
             elif tunnel := self._tunnels.get(number):
-                log(NOTICE, f"tunnel {number}: deleted by somebody else")
+                log(Line.TUNNEL_DELETED_BY_OTHERS, number=number)
                 self._retire(tunnel)
 
     def close(self) -> None:

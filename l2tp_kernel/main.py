@@ -13,7 +13,8 @@ import setproctitle
 
 from l2tp_kernel import policy as policies
 from l2tp_kernel import privileges
-from l2tp_kernel.journal import ERROR, NOTICE, log
+from l2tp_kernel.catalogue import Line
+from l2tp_kernel.journal import log
 from l2tp_kernel.kernelplane import KernelPlane
 from l2tp_kernel.links import Links
 from l2tp_kernel.server import Server
@@ -34,16 +35,16 @@ def main() -> int:
         policy = policies.load(arguments.policy)
     except policies.BadPolicy as bad:
         for mistake in bad.args:
-            log(ERROR, mistake)
+            log(Line.POLICY_MISTAKE, mistake=mistake)
         return 2
     if arguments.check:
-        log(NOTICE, f"{arguments.policy}: good")
+        log(Line.POLICY_GOOD, file=arguments.policy)
         return 0
     setproctitle.setproctitle("l2tp-kernel")
     try:
         _serve(policy, arguments.policy, arguments.runtime_directory)
     except OSError as error:
-        log(ERROR, f"cannot serve in {arguments.runtime_directory}: {error}")
+        log(Line.CANNOT_SERVE, directory=arguments.runtime_directory, error=error)
         return 1
     return 0
 
@@ -57,7 +58,7 @@ def _serve(policy: policies.Policy, policy_file: Path, directory: Path) -> None:
         try:
             planes.insert(0, KernelPlane(links))
         except OSError as error:
-            log(NOTICE, f"no kernel plane: {error.strerror}")
+            log(Line.NO_KERNEL_PLANE, error=error.strerror)
         with contextlib.closing(Server(directory, policy_file, policy, planes, links)) as server:
             server.run()
 

@@ -14,7 +14,8 @@ import os
 from dataclasses import astuple, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from l2tp_kernel.journal import NOTICE, log
+from l2tp_kernel.catalogue import Line
+from l2tp_kernel.journal import log
 from l2tp_kernel.schema import MAX_LISTENERS, Encapsulation, Listener, Plane, PweParam, Reason
 from l2tp_kernel.wire import Refused
 
@@ -71,7 +72,7 @@ class Registry:
         self._pwes: dict[str, _Pwe] = {}
         for param, link in itertools.chain.from_iterable(plane.adopt() for plane in planes):
             self._pwes[param.interface] = _Pwe(param, link.number, link.mtu, link.up)
-            log(NOTICE, f"{param.interface}: adopted")
+            log(Line.INTERFACE_ADOPTED, interface=param.interface)
 
     def open_listener(self, listener: Listener, policy: Policy) -> tuple[int, ControlSocket]:
         """Handle and control socket of a listener, made unless it is there."""
@@ -87,8 +88,8 @@ class Registry:
         handle = next(self._handles)
         opened = self._planes[listener.plane].open_listener(handle, listener)
         self._listeners[handle] = _Open(listener, opened)
-        where = f"{ipaddress.ip_address(listener.address)} port {listener.port}"
-        log(NOTICE, f"listener {handle}: open, {listener.encapsulation.name} {where}")
+        address, encapsulation = ipaddress.ip_address(listener.address), listener.encapsulation.name
+        log(Line.LISTENER_OPEN, handle=handle, encapsulation=encapsulation, address=address, port=listener.port)
         return handle, opened
 
     def close_listener(self, handle: int) -> None:
@@ -99,7 +100,7 @@ class Registry:
             raise Refused(Reason.IN_USE, f"listener {handle} has pseudowires")
         self._planes[self._listeners[handle].listener.plane].close_listener(handle)
         del self._listeners[handle]
-        log(NOTICE, f"listener {handle}: closed")
+        log(Line.LISTENER_CLOSED, handle=handle)
 
     def set(self, param: PweParam, policy: Policy) -> tuple[str, int, int]:
         """Make one pseudowire end be exactly this; gives its interface, MTU and index."""
@@ -124,9 +125,13 @@ class Registry:
         master = self._master(param, old)
         number = self._modify(old, param, mtu, master) if old else self._create(param, mtu, master)
         if not old or old.param != param:
-            sessions = f"sessions {param.local_session_id} and {param.peer_session_id}"
-            peer = ipaddress.ip_address(param.peer_address)
-            log(NOTICE, f"{param.interface}: {'changed' if old else 'made'}, {sessions} with {peer}")
+            log(
+                Line.INTERFACE_CHANGED if old else Line.INTERFACE_MADE,
+                interface=param.interface,
+                local_id=param.local_session_id,
+                peer_id=param.peer_session_id,
+                peer=ipaddress.ip_address(param.peer_address),
+            )
         self._pwes[param.interface] = _Pwe(param, number, mtu, param.up)
         return param.interface, mtu, number
 
@@ -136,7 +141,7 @@ class Registry:
         if pwe is None or pwe.param.local_session_id != deletion.local_session_id:
             raise Refused(Reason.NOT_FOUND, f"{deletion.interface} with session {deletion.local_session_id}")
         self._forget(deletion.interface)
-        log(NOTICE, f"{deletion.interface}: removed")
+        log(Line.INTERFACE_REMOVED, interface=deletion.interface)
 
     def listing(self) -> list[list[tuple[object, ...]]]:
         """Give what LIST answers."""

@@ -19,8 +19,9 @@ import zmq
 
 from l2tp_kernel import policy as policies
 from l2tp_kernel import schema, wire
+from l2tp_kernel.catalogue import Line
 from l2tp_kernel.clients import Clients, Complaints
-from l2tp_kernel.journal import ERROR, NOTICE, log, notify
+from l2tp_kernel.journal import log, notify
 from l2tp_kernel.registry import Registry
 from l2tp_kernel.schema import EventKind, Listener, Reason, Status
 from l2tp_kernel.wire import Refused
@@ -88,7 +89,7 @@ class Server:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
         notify("READY=1")
-        log(NOTICE, f"serving in {self._paths[0].parent}")
+        log(Line.SERVING, directory=self._paths[0].parent)
         next_tick = 0.0
         while not self._stopping:
             if time.monotonic() >= next_tick:
@@ -143,14 +144,14 @@ class Server:
         try:
             if uid not in self._policy.clients:
                 raise PermissionError(errno.EPERM, "not one of the policy's clients")
-            log(NOTICE, f"{self._clients.add(channel, uid, pid).name}: connected")
+            log(Line.CLIENT_CONNECTED, sender=self._clients.add(channel, uid, pid).name)
         except OSError as error:
             self._visitors.add(f"uid {uid} pid {pid} turned away: {error.strerror or error}")
             channel.close()
 
     def _lost(self, client: Client) -> None:
         """Take the end of the side channel, or anything sent on it, for the end of the client."""
-        log(NOTICE, f"{client.name}: gone; what it made stays")
+        log(Line.CLIENT_GONE, sender=client.name)
         self._clients.drop(client)
 
     def _signal(self) -> None:
@@ -162,21 +163,22 @@ class Server:
                 self._policy = policies.load(self._policy_file)
             except policies.BadPolicy as bad:
                 for mistake in bad.args:
-                    log(ERROR, mistake)
-                log(ERROR, "the policy before stays in force")
+                    log(Line.POLICY_MISTAKE, mistake=mistake)
+                log(Line.POLICY_KEPT)
                 continue
-            log(NOTICE, f"{self._policy_file}: read again")
+            log(Line.POLICY_READ, file=self._policy_file)
             for client in self._clients:
                 if client.uid not in self._policy.clients:
                     self._lost(client)
 
     def _follow(self) -> None:
         for interface, up in self._registry.follow():
+            event: list[object] = [EventKind.PWE_GONE, interface]
             if up is None:
-                what, event = "removed", [EventKind.PWE_GONE, interface]
+                log(Line.INTERFACE_REMOVED_BY_OTHERS, interface=interface)
             else:
-                what, event = ("set up" if up else "set down"), [EventKind.LINK, interface, up]
-            log(NOTICE, f"{interface}: {what} by somebody else")
+                event = [EventKind.LINK, interface, up]
+                log(Line.INTERFACE_SET_BY_OTHERS, interface=interface, state="up" if up else "down")
             for client in self._clients:
                 if client.identity is not None:
                     self._send(client.identity, wire.encode(0, Status.EVENT, event))

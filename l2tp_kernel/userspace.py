@@ -11,8 +11,9 @@ import struct
 import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from l2tp_kernel.catalogue import Line
 from l2tp_kernel.forwarder.control import Forwarder, ForwarderDiedError
-from l2tp_kernel.journal import ERROR, NOTICE, log
+from l2tp_kernel.journal import log
 from l2tp_kernel.plane import ControlSocket
 from l2tp_kernel.schema import Plane
 from l2tp_kernel.sockets import SocketPair, open_pair
@@ -135,7 +136,7 @@ class UserspacePlane:
             try:
                 return call(self._forwarder)
             except ForwarderDiedError as died:
-                log(ERROR, f"forwarder: {died}")
+                log(Line.FORWARDER_FAILED, error=died)
                 self._forwarder.close()
                 self._running = False
         raise _none()
@@ -151,11 +152,11 @@ class UserspacePlane:
             for tap in self._taps.values():
                 self._forwarder.set_session(tap.param, tap.descriptor)
         except (ForwarderDiedError, OSError) as error:
-            log(ERROR, f"forwarder: {error}")
+            log(Line.FORWARDER_FAILED, error=error)
             self._forwarder.close()
             raise _none() from None
         self._running = True
-        log(NOTICE, f"forwarder: pid {self._forwarder.pid}, {len(self._taps)} pseudowires")
+        log(Line.FORWARDER_STARTED, pid=self._forwarder.pid, count=len(self._taps))
 
 
 def _none() -> OSError:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from l2tp_kernel.catalogue import Line
 from l2tp_kernel.journal import log
 from l2tp_kernel.schema import Reason, Verb
 from tests.kernel.helper import POLICY, Helper, listener, over_ip, param, running
@@ -278,5 +279,5 @@ def test_it_runs_without_root_by_two_capabilities(hosts: tuple[Namespace, Namesp
 
 
 def test_a_log_line_cannot_forge_another(capsys: pytest.CaptureFixture[str]) -> None:
-    log(5, "one\n<3>two\x1b[2J\u2028three é")
-    assert capsys.readouterr().err == "<5>one\\n<3>two\\x1b[2J\\u2028three é\n"
+    log(Line.SERVING, directory="one\n<3>two\x1b[2J\u2028three é")
+    assert capsys.readouterr().err == "<5>serving in one\\n<3>two\\x1b[2J\\u2028three é\n"
