@@ -25,14 +25,19 @@ DEFAULT_CONFIG = "/etc/l2tpd/l2tpd.toml"
 @click.option("--operators", metavar="GROUP", help="Group whose members may give every command.")
 @click.option("--viewers", metavar="GROUP", help="Group whose members may only show.")
 @click.option("--user", metavar="USER", help="Started as root: become USER.")
-def serve(listen: Path, control: Path, operators: str | None, viewers: str | None, user: str | None) -> None:
+@click.option(
+    "--metrics", metavar="HOST:PORT", help="Tell Prometheus at http://HOST:PORT/metrics, e.g. 127.0.0.1:9120."
+)
+def serve(
+    listen: Path, control: Path, operators: str | None, viewers: str | None, user: str | None, metrics: str | None
+) -> None:
     """Pass commands on to l2tp-ctl, from those who may give them.
 
     Root and the user that this runs as may give every command.
     """
     from l2tp_admin import service
 
-    sys.exit(service.serve(listen, control, operators, viewers, user))
+    sys.exit(service.serve(listen, control, operators, viewers, user, metrics))
 
 
 @click.command()

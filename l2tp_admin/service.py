@@ -14,7 +14,7 @@ from pathlib import Path
 
 import setproctitle
 
-from l2tp_admin import systemd
+from l2tp_admin import exporter, systemd
 from l2tp_admin.limits import Limits
 from l2tp_admin.log import to_stderr
 from l2tp_admin.peer import Roles
@@ -25,24 +25,30 @@ from l2tp_ctl.catalogue import Entry
 _BACKLOG = 128
 
 
-def serve(listen: Path, control: Path, operators: str | None, viewers: str | None, user: str | None) -> int:
+def serve(
+    listen: Path, control: Path, operators: str | None, viewers: str | None, user: str | None, metrics: str | None
+) -> int:
     """Serve until SIGTERM or SIGINT; return the exit status: 0 after a signal, 1 where it could not begin.
 
     ``operators`` and ``viewers`` are names of groups, ``user`` whom root becomes, or None.
+    ``metrics`` is where Prometheus finds us, ``HOST:PORT``, or None.
     """
     setproctitle.setproctitle("l2tp-admin: serve")
     try:
         if user is not None:
             _become(user, {group for group in (_group(operators), _group(viewers)) if group is not None})
         roles = Roles(os.geteuid(), _group(operators), _group(viewers))
-        inherited = systemd.inherited_listener()
+        inherited = systemd.inherited_listener(socket.AF_UNIX)
         listener = inherited or _listen(listen, roles)
-    except (OSError, LookupError) as error:
+        scraped = systemd.inherited_listener(socket.AF_INET, socket.AF_INET6)
+        if scraped is None and metrics is not None:
+            scraped = exporter.listen(metrics)
+    except (OSError, LookupError, ValueError) as error:
         to_stderr(Entry.CONFIG_ERROR, tag=str(listen), problem=str(error))
         to_stderr(Entry.L2TPD_INITIALIZATION_FAILED)
         return 1
     try:
-        asyncio.run(_run(listener, control, roles))
+        asyncio.run(_run(listener, scraped, control, roles))
     finally:
         listener.close()
         if inherited is None:
@@ -50,10 +56,12 @@ def serve(listen: Path, control: Path, operators: str | None, viewers: str | Non
     return 0
 
 
-async def _run(listener: socket.socket, control: Path, roles: Roles) -> None:
+async def _run(listener: socket.socket, scraped: socket.socket | None, control: Path, roles: Roles) -> None:
     limits = Limits()
-    server = Server(Upstream(control, limits.answer_time, to_stderr), roles, limits, to_stderr)
+    upstream = Upstream(control, limits.answer_time, to_stderr)
+    server = Server(upstream, roles, limits, to_stderr)
     accepting = asyncio.create_task(server.run(listener))
+    exporting = asyncio.create_task(exporter.Exporter(upstream).run(scraped)) if scraped else None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, number, accepting)
@@ -61,6 +69,8 @@ async def _run(listener: socket.socket, control: Path, roles: Roles) -> None:
     feeding = asyncio.create_task(_feed_watchdog())
     await asyncio.wait([accepting])
     systemd.notify("STOPPING=1")
+    if exporting is not None:
+        exporting.cancel()
     feeding.cancel()
     await server.close()
     with contextlib.suppress(asyncio.CancelledError):

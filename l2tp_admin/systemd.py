@@ -33,15 +33,15 @@ def watchdog_interval() -> float | None:
     return int(limit) / 2_000_000 or None
 
 
-def inherited_listener() -> socket.socket | None:
-    """Return the UNIX stream socket that systemd listens on for this process; None where it passed none."""
+def inherited_listener(*families: socket.AddressFamily) -> socket.socket | None:
+    """Return the stream socket of a family that systemd listens on for this process; None where it passed none."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return None
     for descriptor in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(os.environ.get("LISTEN_FDS", "0"))):
         if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
             continue
         listener = socket.socket(fileno=descriptor)
-        if listener.family == socket.AF_UNIX and listener.type == socket.SOCK_STREAM:
+        if listener.family in families and listener.type == socket.SOCK_STREAM:
             return listener
         listener.detach()
     return None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import softether
+from tests.support import prometheus, softether
 from tests.support.netns import sweep
 
 
@@ -23,6 +23,8 @@ def _missing() -> dict[str, str]:
         reasons["tshark"] = "needs tshark"
     if softether.find("vpnserver") is None or softether.find("vpncmd") is None:
         reasons["softether"] = "needs softether-vpnserver and softether-vpncmd"
+    if prometheus.find("prometheus") is None or prometheus.find("promtool") is None:
+        reasons["prometheus"] = "needs prometheus"
     return reasons
 
 

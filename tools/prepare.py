@@ -34,7 +34,7 @@ FOR_PACKAGE = [
     "debhelper", "dh-python", "pybuild-plugin-pyproject", "python3-all", "python3-click", "python3-setuptools",
 ]  # fmt: skip
 FOR_MACHINES = ["apparmor", "debootstrap", "lintian", "man-db", "mandoc", "systemd"]
-PEERS = ["softether-common", "softether-vpncmd", "softether-vpnserver"]
+PEERS = ["prometheus", "softether-common", "softether-vpncmd", "softether-vpnserver"]
 
 TEST_TOOLS = ["hypothesis>=6.100", "pytest>=8", "pytest-timeout>=2.3"]
 """What .venv-debian takes from PyPI."""
@@ -48,12 +48,12 @@ def main() -> int:
     tests = "demo" not in sys.argv[1:]
     if shutil.which("apt-get") is None:
         if tests:
-            say("not Debian: the tests against Debian's libraries and SoftEther are skipped")
+            say("not Debian: the tests against Debian's libraries, SoftEther and Prometheus are skipped")
         make_environment(ROOT / ".venv", Path(sys.executable))
         return 0
     root = os.geteuid() == 0
     missing = missing_packages(FOR_TESTS if tests else BASICS)
-    peers = tests and not (shutil.which("vpnserver") or PEER_DIRECTORY.exists())
+    peers = tests and not (PEER_DIRECTORY / "usr" / "bin" / "prometheus").exists()
     if not root and (missing or peers):
         say(f"not root: what needs Debian's {' '.join(missing + PEERS * peers)} is skipped")
     elif missing or peers:
@@ -121,11 +121,12 @@ def make_environment(directory: Path, python: Path, *, debian: bool = False) -> 
 
 
 def unpack_peers() -> None:
-    """Unpack SoftEther in the checkout, without installing it."""
+    """Unpack SoftEther and Prometheus in the checkout, without installing them."""
     with tempfile.TemporaryDirectory(dir=ROOT) as scratch:
         run("apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", *PEERS, cwd=scratch)
         for archive in Path(scratch).glob("*.deb"):
             run("dpkg-deb", "--extract", archive, Path(scratch, "tree"))
+        shutil.rmtree(PEER_DIRECTORY, ignore_errors=True)  # of an earlier list of packages
         Path(scratch, "tree").rename(PEER_DIRECTORY)
 
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,7 @@ def test_it_serves_the_socket_that_it_inherits_and_leaves_it_there() -> None:
         listener.listen()
         metrics.bind(("127.0.0.1", 0))
         metrics.listen()
+        port = metrics.getsockname()[1]
         # High numbers, so that none is overwritten before it has its place.
         passed = [os.dup(one.fileno()) for one in (file, metrics, listener)]
         high = [fd + 100 for fd in passed]
@@ -83,11 +85,19 @@ def test_it_serves_the_socket_that_it_inherits_and_leaves_it_there() -> None:
             try:
                 with daemons.start_control():
                     assert ask(path, "show-tunnels")["ok"]
+                    assert 'l2tpd_tunnel_up{peer="192.0.2.2",tunnel="tokyo"} 1.0' in scrape(port).splitlines()
+                poll(lambda: "l2tpd_up 0.0" in scrape(port).splitlines(), "l2tp-ctl is away")
                 assert not daemons.admin.exists()
             finally:
                 admin.terminate()
             assert admin.wait(10) == 0
         assert path.exists()
+
+
+def scrape(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text: bytes = answer.read()
+    return text.decode()
 
 
 def test_listen_variables_meant_for_another_process_are_not_its_own(tmp_path: Path) -> None:
@@ -109,7 +119,7 @@ def test_it_takes_the_place_of_one_that_was_killed() -> None:
             assert ask(daemons.admin, "show-tunnels")["ok"]
 
 
-@pytest.mark.parametrize("what", ["served", "file", "directory", "group", "long"])
+@pytest.mark.parametrize("what", ["served", "file", "directory", "group", "long", "port"])
 def test_what_is_wrong_at_the_start_is_said_with_status_1(tmp_path: Path, what: str) -> None:
     path = tmp_path / "admin.sock"
     options: tuple[str | Path, ...] = ()
@@ -125,6 +135,8 @@ def test_what_is_wrong_at_the_start_is_said_with_status_1(tmp_path: Path, what: 
             options, problem = ("--listen", tmp_path / "absent" / "admin.sock"), "No such file or directory"
         elif what == "group":
             options, problem = ("--operators", "no-such-group"), "there is no group no-such-group"
+        elif what == "port":
+            options, problem = ("--metrics", "localhost"), "invalid literal"
         else:
             options, problem = ("--listen", tmp_path / ("x" * 120)), "AF_UNIX path too long"
         with start(tmp_path, *options) as admin:

@@ -100,16 +100,19 @@ class Pair:
 
 @contextlib.contextmanager
 def pair(
-    *ways: Way, passwords: tuple[str, str] = (PASSWORD, PASSWORD), last: tuple[str, str] = ("", "")
+    *ways: Way,
+    passwords: tuple[str, str] = (PASSWORD, PASSWORD),
+    last: tuple[str, str] = ("", ""),
+    admin: tuple[str, ...] = (),
 ) -> Iterator[Pair]:
-    """Start both ends; ``last`` are keys for the last session of each."""
+    """Start both ends; ``last`` are keys for the last session of each, ``admin`` more options of l2tp-admin serve."""
     with contextlib.ExitStack() as stack:
         hosts = stack.enter_context(veth_pair("pair"))
         ends = []
         for side, host in enumerate(hosts):
             local = f'[local]\nhostname = "{NAMES[side]}"\nrouter-id = "192.0.2.{side + 1}"\n'
             configuration = local + "".join(way.tables(side, hosts) for way in ways) + last[side]
-            ends.append(stack.enter_context(daemons(host, configuration, password=passwords[side])))
+            ends.append(stack.enter_context(daemons(host, configuration, password=passwords[side], admin=admin)))
         yield Pair(hosts, (ends[0], ends[1]), ways)
 
 

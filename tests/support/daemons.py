@@ -33,7 +33,9 @@ maximum = 1000
 class Daemons:
     """The processes of one host, and what an operator asks of them."""
 
-    def __init__(self, host: Namespace, directory: Path, stack: contextlib.ExitStack) -> None:
+    def __init__(
+        self, host: Namespace, directory: Path, stack: contextlib.ExitStack, admin: tuple[str, ...] = ()
+    ) -> None:
         self._stack = stack
         self.host = host
         self.directory = directory
@@ -44,7 +46,13 @@ class Daemons:
         self.control = self._start("l2tp-ctl", "--config", directory / "l2tpd.toml", "--user", USER)
         self.control.wait_until((directory / "ctl" / "control.sock").is_socket, "the control process listens")
         self.admin = self._start(
-            "l2tp-admin", "serve", "--listen", directory / "admin.sock", "--control", directory / "ctl" / "control.sock"
+            "l2tp-admin",
+            "serve",
+            "--listen",
+            directory / "admin.sock",
+            "--control",
+            directory / "ctl" / "control.sock",
+            *admin,
         )
         self.admin.wait_until((directory / "admin.sock").is_socket, "the admin process listens")
 
@@ -71,8 +79,18 @@ class Daemons:
 
 
 @contextlib.contextmanager
-def daemons(host: Namespace, configuration: str, *, password: str = "", policy: str = POLICY) -> Iterator[Daemons]:
-    """Run them on ``host``.  ``{directory}`` in the configuration is theirs; its ``[daemon]`` table is made here."""
+def daemons(
+    host: Namespace,
+    configuration: str,
+    *,
+    password: str = "",
+    policy: str = POLICY,
+    admin: tuple[str, ...] = (),
+) -> Iterator[Daemons]:
+    """Run them on ``host``.  ``{directory}`` in the configuration is theirs; its ``[daemon]`` table is made here.
+
+    ``admin`` are more options of l2tp-admin serve.
+    """
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="l2tpd-test-")))
         directory.chmod(0o755)  # unlike pytest's own directories, this one lets the daemons' user through
@@ -85,7 +103,7 @@ def daemons(host: Namespace, configuration: str, *, password: str = "", policy: 
         (directory / "policy.toml").write_text(policy)
         own = f'[daemon]\nkernel-directory = "{directory}/kernel"\nadmin-socket = "{directory}/ctl/control.sock"\n'
         (directory / "l2tpd.toml").write_text(own + configuration)
-        yield Daemons(host, directory, stack)
+        yield Daemons(host, directory, stack, admin)
 
 
 def _has_socket(directory: Path) -> bool:
