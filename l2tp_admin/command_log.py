@@ -56,7 +56,7 @@ def explain(message: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001 - 
         fail("no line of l2tpd reads like this", "give the whole line, or its id", REFUSED)
     language = explaining.language()
     meaning, remedy = explaining.text(entry, language)
-    level, template = entry.level.name.lower(), explaining.template(entry)
+    level, template = explaining.level(entry), explaining.template(entry)
     if as_json:
         print_json(
             {

@@ -7,23 +7,40 @@ import os
 import re
 from collections.abc import Mapping
 from string import Formatter
+from typing import TypeAlias
 
-from l2tp_ctl.catalogue import Entry
+from l2tp_ctl.catalogue import Entry, Level
 from l2tp_ctl.catalogue_texts import Text, texts
+from l2tp_kernel.catalogue import Line
+
+Known: TypeAlias = Entry | Line
+"""What a process of ours logs."""
+
+KNOWN: Mapping[str, Known] = {known.name: known for known in (*Entry, *Line)}
+"""All of it by id."""
+
+NAME = r"[A-Za-z0-9._-]{1,15}"
+"""An interface's."""
 
 _PREFIX = r"(?:<\d>|.*?\bl2tp[\w-]*(?:\[\d+\])?: |.*?\d +(?:error|warn|notice|info|debug) +)?"
 """What stands before the text: a priority, what syslog and the journal write, what ``show log`` does."""
 
-_SHAPES = {
+_SHAPES: Mapping[tuple[Known, str], str] = {
     (Entry.CONFIG_ERROR, "tag"): r"(?:local|listen|daemon|tunnel|template|[a-z-]+\.\S+)",
     (Entry.CONFIG_PARAM, "tun_name"): r"[\w.@:-]+",
     (Entry.CONFIG_PARAM, "tag"): r"[a-z-]+",
-    (Entry.CONFIG_REMEDY, "where"): r"/\S+(?:: \S+)?",
+    (Entry.CONFIG_REMEDY, "where"): r"/(?!\S*l2tp-kernel)\S+(?:: \S+)?",
+    (Line.POLICY_MISTAKE, "mistake"): r"\S*l2tp-kernel\S*: .*?",
+    (Line.CLIENT_COMPLAINT, "sender"): r"(?:client uid \d+ pid \d+|unbound identity|descriptors)",
+    (Line.POLICY_GOOD, "file"): r"/\S+",
+    (Line.INTERFACE_ADOPTED, "interface"): NAME,
+    (Line.INTERFACE_REMOVED, "interface"): NAME,
+    (Line.CLIENT_CONNECTED, "sender"): r"client uid \d+ pid \d+",
 }
 """Fields of lines that have hardly a word of their own; every other field is any text."""
 
 
-def find(words: str) -> Entry | None:
+def find(words: str) -> Known | None:
     """Return the entry that ``words`` are the id of, or a line of; None where there is none.
 
     A line may have what syslog, the journal or ``show log`` write before it, or be one of the JSON log's.
@@ -32,9 +49,9 @@ def find(words: str) -> Entry | None:
     name = words.upper().replace("-", "_")
     if words.startswith("{"):
         name = _id_of(words)
-    if name in Entry.__members__:
-        return Entry[name]
-    fitting = [entry for entry in Entry if re.fullmatch(_PREFIX + _pattern(entry), words)]
+    if name in KNOWN:
+        return KNOWN[name]
+    fitting = [known for known in KNOWN.values() if re.fullmatch(_PREFIX + _pattern(known), words)]
     return max(fitting, key=_letters, default=None)
 
 
@@ -44,12 +61,17 @@ def language(environment: Mapping[str, str] = os.environ) -> str:
     return "ja" if chosen.split("_")[0].split(".")[0] == "ja" else "en"
 
 
-def text(entry: Entry, chosen: str) -> Text:
+def level(entry: Known) -> str:
+    """Return the name of the level that an entry is logged at."""
+    return Level(entry.value[0]).name.lower()
+
+
+def text(entry: Known, chosen: str) -> Text:
     """Return what an entry means and what to do about it."""
     return texts(chosen)[entry.name]
 
 
-def template(entry: Entry) -> str:
+def template(entry: Known) -> str:
     """Return an entry's line with each field as ``<name>``."""
     parts = Formatter().parse(entry.template)
     return "".join(literal + (f"<{field}>" if field else "") for literal, field, _, _ in parts)
@@ -63,7 +85,7 @@ def _id_of(line: str) -> str:
     return str(told.get("id", "")) if isinstance(told, dict) else ""
 
 
-def _pattern(entry: Entry) -> str:
+def _pattern(entry: Known) -> str:
     pattern = ""
     for literal, field, _, _ in Formatter().parse(entry.template):
         pattern += re.escape(literal)
@@ -72,6 +94,6 @@ def _pattern(entry: Entry) -> str:
     return pattern
 
 
-def _letters(entry: Entry) -> int:
+def _letters(entry: Known) -> int:
     """Return how much of an entry's line is its own, which tells the nearest of several that fit."""
     return sum(len(literal) for literal, _, _, _ in Formatter().parse(entry.template))

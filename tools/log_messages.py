@@ -11,9 +11,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # also where this checkout is not the one that is installed
 
-from l2tp_admin.explain import template  # noqa: E402
+from l2tp_admin.explain import Known, level, template  # noqa: E402
 from l2tp_ctl.catalogue import Entry  # noqa: E402
 from l2tp_ctl.catalogue_texts import Text, texts  # noqa: E402
+from l2tp_kernel.catalogue import Line  # noqa: E402
 from tests.catalogue.provokers import provokers  # noqa: E402
 from tests.catalogue.reference import REFERENCE, ROWS  # noqa: E402
 
@@ -23,12 +24,13 @@ HEADS = {
 
 <!-- Made by `make docs` from l2tp_ctl/catalogue.py, l2tp_ctl/catalogue.toml and the tests. -->
 
-Every line that `l2tp-ctl` and `l2tp-admin serve` log is one of these. `<name>` is a field. What stands here is also
-what `l2tp-admin explain` says: `l2tp-admin explain '[7] hostname mismatch in SCCRQ'`.
+Every line that `l2tp-ctl`, `l2tp-admin serve` and `l2tp-kernel` log is one of these. `<name>` is a field. What stands
+here is also what `l2tp-admin explain` says: `l2tp-admin explain '[7] hostname mismatch in SCCRQ'`.
 
-The journal has the id of a line as `L2TP_ID`, and beside it `L2TP_TUNNEL`, `L2TP_SESSION` and `L2TP_FIELD_` with the
-name of each field: `journalctl L2TP_ID=TUNNEL_DOWN`, `journalctl L2TP_TUNNEL=east`. With `--log-format json` a line is
-an object with `id`, `tunnel`, `session` and `fields`. l2tp-ctl keeps the latest lines in memory: `l2tp-admin show log`.
+Of l2tp-ctl and l2tp-admin the journal has the id of a line as `L2TP_ID`, and beside it `L2TP_TUNNEL`, `L2TP_SESSION`
+and `L2TP_FIELD_` with the name of each field: `journalctl L2TP_ID=TUNNEL_DOWN`, `journalctl L2TP_TUNNEL=east`. With
+`--log-format json` a line of l2tp-ctl is an object with `id`, `tunnel`, `session` and `fields`. It keeps the latest lines
+in memory: `l2tp-admin show log`.
 
 ## The log reference
 
@@ -45,12 +47,13 @@ with reserved bits, `digest = "md5"` takes HMAC-MD5 alone.
 
 <!-- l2tp_ctl/catalogue.py、l2tp_ctl/catalogue.tomlとテストから`make docs`で生成される。 -->
 
-`l2tp-ctl`と`l2tp-admin serve`が出力するログの行は、すべて次のいずれかである。`<name>`は値が入る項目を表す。
+`l2tp-ctl`、`l2tp-admin serve`、`l2tp-kernel`が出力するログの行は、すべて次のいずれかである。
+`<name>`は値が入る項目を表す。
 `l2tp-admin explain`でも同じ説明を表示できる: `l2tp-admin explain '[7] hostname mismatch in SCCRQ'`
 
-ジャーナルでは行のIDが`L2TP_ID`に入る。`L2TP_TUNNEL`、`L2TP_SESSION`と、項目ごとの`L2TP_FIELD_`で始まる値もある:
+l2tp-ctlとl2tp-adminの行のIDは、ジャーナルの`L2TP_ID`に入る。`L2TP_TUNNEL`、`L2TP_SESSION`と、項目ごとの`L2TP_FIELD_`で始まる値もある:
 `journalctl L2TP_ID=TUNNEL_DOWN`、`journalctl L2TP_TUNNEL=east`
-`--log-format json`では各行が`id`、`tunnel`、`session`、`fields`を持つオブジェクトになる。
+`--log-format json`ではl2tp-ctlの各行が`id`、`tunnel`、`session`、`fields`を持つオブジェクトになる。
 l2tp-ctlは最新の行をメモリに保持する: `l2tp-admin show log`
 
 ## ログリファレンス
@@ -65,6 +68,7 @@ SEILルータのl2tpdのメッセージを、綴りも含めてそのまま出�
 """,
 }
 OWN = {"en": "## Our own\n\n", "ja": "## 独自のメッセージ\n\n"}
+KERNEL = {"en": "## l2tp-kernel's\n\n", "ja": "## l2tp-kernelのメッセージ\n\n"}
 LABELS = {"en": ("level", "What to do", "Provoked by"), "ja": ("レベル", "対処", "テスト")}
 FILES = {"en": "log-messages.md", "ja": "log-messages.ja.md"}
 
@@ -78,16 +82,18 @@ def document(language: str) -> str:
     parts.append(OWN[language])
     own = [entry for entry in Entry if entry not in REFERENCE]
     parts += [section(entry, told[entry.name], tests.get(entry.name, []), LABELS[language]) for entry in own]
+    parts.append(KERNEL[language])
+    parts += [section(line, told[line.name], [], LABELS[language]) for line in Line]
     return "".join(parts).rstrip("\n") + "\n"
 
 
-def section(entry: Entry, text: Text, tests: list[str], labels: tuple[str, str, str]) -> str:
+def section(entry: Known, text: Text, tests: list[str], labels: tuple[str, str, str]) -> str:
     """Return what one document says of one entry."""
-    level, remedy, provoked = labels
+    at_level, remedy, provoked = labels
     lines = [
         f"### {entry.name}",
         f"```\n{template(entry)}\n```",
-        f"{level}: **{entry.level.name.lower()}**",
+        f"{at_level}: **{level(entry)}**",
         text.meaning,
         f"*{remedy}*: {text.remedy}",
     ]

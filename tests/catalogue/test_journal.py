@@ -39,7 +39,7 @@ class Journal(NamedTuple):
 
     def read(self) -> list[dict[str, str]]:
         """Every entry that has come."""
-        found = []
+        found: list[dict[str, str]] = []
         while True:
             try:
                 text = self.entries.recv(65536).decode()

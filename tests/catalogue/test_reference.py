@@ -13,6 +13,7 @@ import pytest
 
 from l2tp_ctl.catalogue import Entry
 from l2tp_ctl.catalogue_texts import LANGUAGES, texts
+from l2tp_kernel.catalogue import Line
 from tests.catalogue.provokers import provokers
 from tests.catalogue.reference import REFERENCE, ROWS, Row
 
@@ -44,7 +45,8 @@ def test_every_marker_names_an_entry() -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_entry_has_its_texts(language: str) -> None:
     found = texts(language)
-    assert set(found) == {entry.name for entry in Entry}
+    assert set(found) == {entry.name for entry in (*Entry, *Line)}
+    assert len(found) == len(Entry) + len(Line)
     assert all(text.meaning.endswith((".", "。")) and text.remedy.endswith((".", "。")) for text in found.values())
 
 
@@ -56,15 +58,16 @@ def test_no_two_entries_read_the_same() -> None:
 
 def test_nothing_but_the_log_writes_lines(repository: Path) -> None:
     """In the daemons only the sinks of the log touch standard error; main.py of l2tp-ctl answers --check by it."""
+    kernel = (repository / "l2tp_kernel").rglob("*.py")
     admin = (repository / "l2tp_admin" / f"{name}.py" for name in ("service", "server", "upstream", "peer", "limits"))
     found = {
         str(path.relative_to(repository))
-        for path in (*(repository / "l2tp_ctl").rglob("*.py"), *admin)
+        for path in (*(repository / "l2tp_ctl").rglob("*.py"), *admin, *kernel)
         for node in ast.walk(ast.parse(path.read_text()))
         if (isinstance(node, ast.Attribute) and node.attr in WRITERS)
         or (isinstance(node, ast.Name) and node.id in WRITERS)
     }
-    assert found <= {"l2tp_ctl/main.py", "l2tp_ctl/runtime/daemon.py"}
+    assert found <= {"l2tp_ctl/main.py", "l2tp_ctl/runtime/daemon.py", "l2tp_kernel/journal.py"}
 
 
 def test_the_documents_are_up_to_date(repository: Path) -> None:
