@@ -61,7 +61,8 @@ def test_template_shows_every_key_with_its_default(repository: Path, tmp_path: P
     lines = [SETTING.sub("", line) for line in (repository / "conf" / "l2tpd.toml").read_text().splitlines()]
     path = tmp_path / "l2tpd.toml"
     path.write_text("\n".join(lines))
-    for name in ("east.password", "east.password-next"):
+    (tmp_path / "passwords").mkdir()
+    for name in ("passwords/east", "passwords/east-next"):
         (tmp_path / name).touch(0o600)
         (tmp_path / name).write_text("secret")
     configuration = load(path)

@@ -97,8 +97,9 @@ def test_commands_in_the_documents_are_the_programs_own() -> None:
 def test_the_example_in_the_readme_is_a_configuration(tmp_path: Path) -> None:
     example = re.search(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert example
-    (tmp_path / "east.password").touch(0o600)
-    (tmp_path / "east.password").write_text("secret")
+    (tmp_path / "passwords").mkdir()
+    (tmp_path / "passwords" / "east").touch(0o600)
+    (tmp_path / "passwords" / "east").write_text("secret")
     (tmp_path / "l2tpd.toml").write_text(example[1])
     configuration = config_file.load(tmp_path / "l2tpd.toml")
     assert [tunnel.name for tunnel in configuration.tunnels] == ["east"]
