@@ -24,7 +24,7 @@ test-systemd: deb ## The package on two machines of their own, each with a real 
 	@$(PYTHON) tools/prepare.py
 	@$(PYTHON) tools/prepare.py machine
 	@$(BIN)/python -m tests.systemd.root build/machine build/deb/l2tpd_*.deb
-	@$(BIN)/python -m pytest tests/systemd $(PYTEST)
+	@$(BIN)/python -m pytest tests/systemd -rP $(PYTEST)
 
 docs: ## Make docs/log-messages.md and docs/log-messages.ja.md anew
 	@$(PYTHON) tools/prepare.py
