@@ -4,10 +4,11 @@ PYTHON        ?= python3
 SEEDS         ?= 1000
 ENCAPSULATION ?= udp
 PYTEST        ?=
+MODULES       ?=
 BIN           := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-debian test-systemd deb docs demo demo-stop lint sim bench clean
+.PHONY: help test test-debian test-systemd deb docs demo demo-stop lint sim mutation bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,11 +25,12 @@ test-systemd: deb ## The package on two machines of their own, each with a real 
 	@$(PYTHON) tools/prepare.py
 	@$(PYTHON) tools/prepare.py machine
 	@$(BIN)/python -m tests.systemd.root build/machine build/deb/l2tpd_*.deb
-	@$(BIN)/python -m pytest tests/systemd -rP $(PYTEST)
+	@$(BIN)/python -m pytest tests/systemd $(PYTEST)
 
-docs: ## Make docs/log-messages.md and docs/log-messages.ja.md anew
+docs: ## Make the documents anew that come from the code and the tests
 	@$(PYTHON) tools/prepare.py
 	@$(BIN)/python tools/log_messages.py
+	@$(BIN)/python -m tests.conformance
 
 deb: ## The Debian package, in build/deb
 	@$(PYTHON) tools/prepare.py package
@@ -52,6 +54,10 @@ sim: ## Two endpoints on a virtual clock, SEEDS=N random networks
 	@$(PYTHON) tools/prepare.py
 	@$(BIN)/python -m tests.sim --seeds $(SEEDS)
 	@$(BIN)/python -m tests.sim --seeds $(SEEDS) --torment
+
+mutation: ## Change the codec and the state tables, and see that some test notices (MODULES="codec tables")
+	@$(PYTHON) tools/prepare.py
+	@$(BIN)/python tools/mutate.py $(MODULES)
 
 bench: ## The forwarder beside VXLAN and a plain copy loop, on this machine (root)
 	@$(PYTHON) tools/prepare.py
