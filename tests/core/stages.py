@@ -8,6 +8,9 @@ from l2tp_ctl.core.message import MessageType
 from l2tp_ctl.core.settings import Limits, Sublayer
 from tests.core.bench import Bench, FarEnd, initiated, session, tunnel, up
 
+SETTLED = 400.0
+"""Seconds after which a silent peer's control connections, and what they held, must be gone."""
+
 LIMITS = Limits(half_open=3, send_queue=8)
 
 
@@ -102,3 +105,18 @@ STAGES: dict[str, Callable[[], tuple[Bench, FarEnd]]] = {
         wait_connect, wait_connect_with_helper, established_sender, established_recipient, between_calls, lingering,
     )
 }  # fmt: skip
+
+
+def settles(bench: Bench, far: FarEnd) -> None:
+    """Let the peer die, and see that all is given back."""
+    far.acks = False
+    bench.endpoint.shutdown(bench.now)
+    bench.settle()
+    bench.run(SETTLED)
+    context = bench.endpoint._context
+    assert (context.connections, context.sessions, context.requests) == ({}, {}, {})
+    assert bench.tunnel.state == "idle"
+    assert {view.state for view in bench.tunnel.sessions} == {"idle"}
+    made = {(one.pseudowire.interface, one.pseudowire.local_session_id) for one in bench.made}
+    assert made == {(one.interface, one.local_session_id) for one in bench.deleted}
+    assert bench.endpoint.next_timer() is None

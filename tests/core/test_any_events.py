@@ -11,11 +11,8 @@ from hypothesis import strategies as st
 
 from l2tp_ctl.core.message import Message, MessageType
 from tests.core.bench import ADDRESS, HIGHEST, LOWEST, Bench, FarEnd, session, tunnel
-from tests.core.stages import STAGES
+from tests.core.stages import STAGES, settles
 from tests.core.strategies import messages
-
-SETTLED = 400.0
-"""Seconds after which a silent peer's control connections, and what they held, must be gone."""
 
 Step = Callable[[Bench, FarEnd], None]
 
@@ -123,40 +120,25 @@ OTHER_EVENTS = st.one_of(
 )
 
 
-def _settles(bench: Bench, far: FarEnd) -> None:
-    """Let the peer die, and see that all is given back."""
-    far.acks = False
-    bench.endpoint.shutdown(bench.now)
-    bench.settle()
-    bench.run(SETTLED)
-    context = bench.endpoint._context
-    assert (context.connections, context.sessions, context.requests) == ({}, {}, {})
-    assert bench.tunnel.state == "idle"
-    assert {view.state for view in bench.tunnel.sessions} == {"idle"}
-    made = {(one.pseudowire.interface, one.pseudowire.local_session_id) for one in bench.made}
-    assert made == {(one.interface, one.local_session_id) for one in bench.deleted}
-    assert bench.endpoint.next_timer() is None
-
-
 @pytest.mark.parametrize("stage", STAGES)
 @given(steps=st.lists(peer_messages(), min_size=1, max_size=6), answers=st.booleans())
-@settings(max_examples=30)
+@settings(max_examples=20)
 def test_any_messages_of_the_peer_in_any_stage(stage: str, steps: list[Step], answers: bool) -> None:  # noqa: FBT001 - drawn
     bench, far = STAGES[stage]()
     bench.helper = answers
     for step in steps:
         step(bench, far)
-    _settles(bench, far)
+    settles(bench, far)
 
 
 @pytest.mark.parametrize("stage", STAGES)
 @given(steps=st.lists(st.one_of(peer_messages(), OTHER_EVENTS), min_size=3, max_size=15))
-@settings(max_examples=25)
+@settings(max_examples=20)
 def test_any_events_in_any_stage(stage: str, steps: list[Step]) -> None:
     bench, far = STAGES[stage]()
     for step in steps:
         step(bench, far)
-    _settles(bench, far)
+    settles(bench, far)
 
 
 @given(data=st.binary(max_size=80), known=st.booleans())
@@ -168,4 +150,4 @@ def test_any_octets_in_an_established_tunnel(data: bytes, known: bool) -> None: 
         data = header[:2] + (12 + len(data)).to_bytes(2, "big") + header[4:] + data
     bench.deliver(data, ADDRESS)
     assert bench.endpoint.counters["datagrams"] > 1
-    _settles(bench, far)
+    settles(bench, far)
