@@ -8,7 +8,7 @@ MODULES       ?=
 BIN           := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-debian test-systemd deb docs demo demo-stop lint sim mutation bench clean
+.PHONY: help test test-debian test-systemd deb docs demo demo-stop lint sim mutation bench clean pictures
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ sim: ## Two endpoints on a virtual clock, SEEDS=N random networks
 mutation: ## Change the codec and the state tables, and see that some test notices (MODULES="codec tables")
 	@$(PYTHON) tools/prepare.py
 	@$(BIN)/python tools/mutate.py $(MODULES)
+
+pictures: ## The pictures of l2tp-admin in docs/pictures, from a live demo (root)
+	@$(PYTHON) tools/prepare.py demo
+	@$(BIN)/python tools/pictures.py
 
 bench: ## The forwarder beside VXLAN and a plain copy loop, on this machine (root)
 	@$(PYTHON) tools/prepare.py

@@ -164,7 +164,7 @@ class Demo:
         (host.directory / "ctl").mkdir(parents=True)
         shutil.chown(host.directory / "ctl", CONTROL_USER)
         write(host.directory / "l2tp-kernel.toml", POLICY.format(**words))
-        write(host.directory / "l2tpd.toml", CONFIGURATION.format(**words))
+        write(host.directory / "l2tpd.toml", CONFIGURATION.format(**words), user=CONTROL_USER)
         write(host.directory / "password", password, user=CONTROL_USER)
         write(self.output / "password", password)
 

@@ -53,7 +53,9 @@ def main() -> int:
         return 0
     root = os.geteuid() == 0
     missing = missing_packages(FOR_TESTS if tests else BASICS)
-    peers = tests and not (PEER_DIRECTORY / "usr" / "bin" / "prometheus").exists()
+    peers = tests and not all(
+        (PEER_DIRECTORY / "usr" / path).exists() for path in ("bin/prometheus", "libexec/softether")
+    )
     if not root and (missing or peers):
         say(f"not root: what needs Debian's {' '.join(missing + PEERS * peers)} is skipped")
     elif missing or peers:
