@@ -29,8 +29,8 @@ here is also what `l2tp-admin explain` says: `l2tp-admin explain '[7] hostname m
 
 Of l2tp-ctl and l2tp-admin the journal has the id of a line as `L2TP_ID`, and beside it `L2TP_TUNNEL`, `L2TP_SESSION`
 and `L2TP_FIELD_` with the name of each field: `journalctl L2TP_ID=TUNNEL_DOWN`, `journalctl L2TP_TUNNEL=east`. With
-`--log-format json` a line of l2tp-ctl is an object with `id`, `tunnel`, `session` and `fields`. It keeps the latest lines
-in memory: `l2tp-admin show log`.
+`--log-format json` a line of l2tp-ctl is an object with `id`, `tunnel`, `session` and `fields`. l2tp-ctl keeps the
+latest lines in memory: `l2tp-admin show log`.
 
 ## The log reference
 

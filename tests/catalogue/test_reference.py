@@ -56,6 +56,16 @@ def test_no_two_entries_read_the_same() -> None:
     assert len(Entry) == len(Entry.__members__)
 
 
+def test_every_entry_has_a_place_where_it_is_logged(repository: Path) -> None:
+    code = [
+        path.read_text()
+        for package in ("l2tp_ctl", "l2tp_kernel", "l2tp_admin")
+        for path in (repository / package).rglob("*.py")
+    ]
+    named = {name for text in code for name in re.findall(r"\b(?:Entry|Line)\.([A-Z0-9_]+)", text)}
+    assert {entry.name for entry in (*Entry, *Line)} - named == set()
+
+
 def test_nothing_but_the_log_writes_lines(repository: Path) -> None:
     """In the daemons only the sinks of the log touch standard error; main.py of l2tp-ctl answers --check by it."""
     kernel = (repository / "l2tp_kernel").rglob("*.py")
