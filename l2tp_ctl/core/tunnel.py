@@ -121,7 +121,8 @@ class Tunnel:
 
     def receive(self, message: Message, now: float) -> None:
         """Take one message, each once and in order."""
-        self.context.counters[f"received-{message_name(message.type).lower()}"] += 1
+        known = isinstance(message.type, MessageType)
+        self.context.counters[f"received-{message_name(message.type).lower() if known else 'unknown'}"] += 1
         if not isinstance(message.type, MessageType):
             self._receive_unknown(message, now)
         elif message.type is MessageType.STOPCCN:

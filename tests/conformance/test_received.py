@@ -152,6 +152,16 @@ def test_an_unknown_message_type_by_its_m_bit(mandatory: bool, vendor: int) -> N
     assert bench.tunnel.state == ("idle" if mandatory else "established")
 
 
+def test_unknown_message_types_share_a_counter() -> None:
+    """A peer that sends a new one each time makes no new counter each time."""
+    bench, peer, _ = waiting("HELLO")
+    for number in range(1000, 1050):
+        peer.say(avp(0, f"{number:04x}", flags=0))
+    counters = {name: count for name, count in bench.endpoint.counters.items() if name.startswith("received-")}
+    assert counters["received-unknown"] == 50
+    assert len(counters) <= 4
+
+
 @pytest.mark.parametrize("length", [11, 13, 0xFFFF])
 def test_a_malformed_header_is_discarded_and_logged(length: int) -> None:
     bench, peer, _ = waiting("HELLO")
