@@ -56,7 +56,9 @@ class Machine:
             check=False,
             start_new_session=True,
         )
-        assert not check or done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+        if check and done.returncode:
+            last = self.run("journalctl", "--output=short-monotonic", "--no-pager", "--lines=40", check=False).stdout
+            raise AssertionError(f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}{last}")
         return done
 
     def shell(self, line: str, *, check: bool = True, timeout: float = 60.0) -> str:
@@ -130,7 +132,7 @@ def machine(name: str, root: Path, share: Path) -> Iterator[Machine]:
         poll(lambda: made.run("systemctl", "is-active", "multi-user.target", check=False).returncode == 0, name)
         yield made
         made.run("systemctl", "poweroff", "--no-block")
-        outer.wait(20)
+        outer.wait(60)
     finally:
         if outer.poll() is None:
             outer.send_signal(signal.SIGKILL)  # unshare takes its child with it
