@@ -83,7 +83,7 @@ class Exporter:
 
     async def _ask(self, command: Command) -> dict[str, Any] | None:
         answer = await self._upstream.ask(Request(0, command, {}))
-        result: dict[str, Any] | None = answer.get("result")
+        result: dict[str, Any] | None = answer.body.get("result")
         return result
 
 

@@ -143,13 +143,14 @@ class Server:
         elif request.command in STREAMS:
             await self._stream(client, request)
         else:
-            await self._told(client, request, await self._upstream.ask(request))
+            answer = await self._upstream.ask(request)
+            await self._told(client, request, answer.body, answer.frame(request.id))
 
-    async def _told(self, client: Client, request: Request, answer: dict[str, Any]) -> None:
-        """Send the answer to a request, which was carried out or not."""
+    async def _told(self, client: Client, request: Request, answer: dict[str, Any], frame: bytes | None = None) -> None:
+        """Send the answer to a request, which was carried out or not; ``frame`` if it is made already."""
         if request.command not in READ_ONLY:
             self._audit(client.peer, request, answer)
-        await self._send(client, answer)
+        await self._put(client, frame or encode(answer))
 
     async def _stream(self, client: Client, request: Request) -> None:
         """Pass on the answer and the events after it until either side ends; the connection is used up then."""
@@ -185,7 +186,9 @@ class Server:
         self._log(Entry.ADMIN_COMMAND, command=request.command.value, target=target, who=str(peer), outcome=outcome)
 
     async def _send(self, client: Client, answer: dict[str, Any]) -> None:
-        frame = encode(answer)
+        await self._put(client, encode(answer))
+
+    async def _put(self, client: Client, frame: bytes) -> None:
         while self._unread() + len(frame) > self._limits.buffered and (reading := self._slow_readers(client)):
             self._cut(min(reading, key=lambda reader: reader.active_at), "too many answers are unread")
         client.writer.write(frame)

@@ -22,7 +22,7 @@ from l2tp_admin.server import Server
 from l2tp_admin.upstream import Upstream
 from l2tp_ctl.catalogue import Entry
 
-_BACKLOG = 128
+_BACKLOG = 512
 
 
 def serve(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from l2tp_admin.log import Log
 from l2tp_ctl.admin_framing import BodyError, Decoder, FramingError, encode
-from l2tp_ctl.admin_schema import MAX_ANSWER, MAX_ID, ErrorCode, Request, failure
+from l2tp_ctl.admin_schema import HEADER_LENGTH, MAX_ANSWER, MAX_ID, READ_ONLY, Command, ErrorCode, Request, failure
 from l2tp_ctl.catalogue import Entry
 
 _READ_SIZE = 256 * 1024
@@ -19,10 +20,26 @@ _UNSENT_LIMIT = 1024 * 1024
 """Octets of requests that a control process which does not read may leave with us."""
 
 
+class Answer(NamedTuple):
+    """An answer of the control process, made into octets once for all clients that get it."""
+
+    body: dict[str, Any]
+    octets: bytes
+    """The body without its id."""
+
+    def frame(self, request_id: int) -> bytes:
+        """Return the frame of the answer to one client's request."""
+        start = b'{"id":%d,' % request_id
+        length = len(start) + len(self.octets) - 1
+        return length.to_bytes(HEADER_LENGTH, "big") + start + self.octets[1:]
+
+
 class Upstream:
     """Asks the control process, connecting when there is something to ask.
 
     Requests of all clients share the connection, each under an id of our own.  ``answer_time`` is in seconds.
+    A command that takes no arguments and changes nothing is under way once at a time: all that ask for it meanwhile
+    share the next one, so that many clients cost the control process no more than one.
     """
 
     def __init__(self, path: Path, answer_time: float, log: Log) -> None:
@@ -33,19 +50,39 @@ class Upstream:
         self._writer: asyncio.StreamWriter | None = None
         self._receiving: asyncio.Task[None] | None = None
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._under_way: defaultdict[Command, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._next: dict[Command, asyncio.Task[Answer]] = {}
+        self._closed = False
         self._last_id = 0
         self._reported_lost = False
 
-    async def ask(self, request: Request) -> dict[str, Any]:
-        """Return the control process's answer, under the request's own id; ``unreachable`` where there is none."""
+    async def ask(self, request: Request) -> Answer:
+        """Return the control process's answer; ``unreachable`` where there is none."""
         try:
             async with asyncio.timeout(self._answer_time):
-                answer = await self._exchange(request)
+                if request.command in READ_ONLY and not request.args:
+                    return await self._share(request)
+                return _answer(await self._exchange(request))
         except TimeoutError:
-            return failure(request.id, ErrorCode.UNREACHABLE, f"l2tp-ctl gave no answer in {self._answer_time:g} s")
+            reason = f"l2tp-ctl gave no answer in {self._answer_time:g} s"
         except OSError as error:
-            return failure(request.id, ErrorCode.UNREACHABLE, f"l2tp-ctl is away: {_reason(error)}")
-        return {**answer, "id": request.id}
+            reason = f"l2tp-ctl is away: {_reason(error)}"
+        return _answer(failure(request.id, ErrorCode.UNREACHABLE, reason))
+
+    async def _share(self, request: Request) -> Answer:
+        task = self._next.get(request.command)
+        if task is None:
+            task = self._next[request.command] = asyncio.create_task(self._ask_next(request))
+            # Whoever waited may have gone when it fails.
+            task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        return await asyncio.shield(task)
+
+    async def _ask_next(self, request: Request) -> Answer:
+        """Ask once what is under way has been answered; who asks from then on waits for the one after."""
+        async with self._under_way[request.command]:
+            del self._next[request.command]
+            async with asyncio.timeout(self._answer_time):
+                return _answer(await self._exchange(request))
 
     async def stream(self, request: Request) -> AsyncGenerator[dict[str, Any], None]:
         """Yield the answer and the events that follow it, over a connection of its own, until that ends."""
@@ -85,6 +122,8 @@ class Upstream:
 
     async def _connected(self) -> asyncio.StreamWriter:
         async with self._connecting:
+            if self._closed:
+                raise ConnectionAbortedError("l2tp-admin is ending")
             if self._writer is None:
                 try:
                     reader, self._writer = await asyncio.open_unix_connection(self._path, limit=_READ_SIZE)
@@ -130,10 +169,15 @@ class Upstream:
 
     async def close(self) -> None:
         """Drop the connection; whoever still waits is told ``unreachable``."""
+        self._closed = True
         if self._writer is not None and self._receiving is not None:
             self._reported_lost = True
             self._writer.transport.abort()
             await self._receiving
+
+
+def _answer(body: dict[str, Any]) -> Answer:
+    return Answer(body, encode({name: value for name, value in body.items() if name != "id"})[HEADER_LENGTH:])
 
 
 def _reason(error: Exception) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -20,6 +20,9 @@ from l2tp_ctl.runtime.helper_link import HelperLink
 from l2tp_ctl.runtime.log_ring import selection
 from l2tp_ctl.runtime.reload import Reloader
 from l2tp_ctl.runtime.shell import Shell
+
+_AT_ONCE = 1000
+"""Sessions put into an answer before other work gets its turn."""
 
 
 class CommandError(Exception):
@@ -39,6 +42,8 @@ class Commands:
         self._shell = shell
         self._link = link
         self._reloader = reloader
+        self._large = asyncio.Lock()
+        """One at a time makes a large answer, and lets the protocol have its turn in between."""
         self._began = asyncio.get_running_loop().time()
 
     async def __call__(self, request: Request) -> Mapping[str, Any] | Stream:
@@ -46,14 +51,18 @@ class Commands:
         args = request.args
         match request.command:
             case Command.SHOW_TUNNELS:
-                tunnels = [self._tunnel_answer(view) for view in self._shell.tunnels()]
+                async with self._large:
+                    tunnels = [self._tunnel_answer(view) for view in self._shell.tunnels()]
+                    await asyncio.sleep(0)
                 return {"tunnels": tunnels, "problem": self._link.problem}
             case Command.SHOW_TUNNEL:
                 view = self._tunnel(args["name"])
                 sessions = await self._sessions(view.sessions)
                 return {"tunnel": self._tunnel_answer(view), "sessions": sessions, "problem": self._link.problem}
             case Command.SHOW_SESSIONS:
-                views = [self._tunnel(args["tunnel"])] if "tunnel" in args else self._shell.tunnels()
+                async with self._large:
+                    views = [self._tunnel(args["tunnel"])] if "tunnel" in args else self._shell.tunnels()
+                    await asyncio.sleep(0)
                 return {"sessions": await self._sessions([session for view in views for session in view.sessions])}
             case Command.SHOW_SESSION:
                 return {"session": (await self._sessions([self._session(args["name"])]))[0]}
@@ -140,10 +149,15 @@ class Commands:
             raise CommandError(ErrorCode.BAD_ARGUMENTS, f"there is no level {args['level']!r}")
         return selection(args.get("tunnel"), Level[level])
 
-    async def _sessions(self, views: Iterable[SessionView]) -> list[Session]:
+    async def _sessions(self, views: Sequence[SessionView]) -> list[Session]:
         counters = await self._link.counters([view.interface for view in views])
-        now = self._now()
-        return [session_answer(view, counters, now) for view in views]
+        answers: list[Session] = []
+        async with self._large:
+            now = self._now()
+            for start in range(0, len(views), _AT_ONCE):
+                answers += [session_answer(view, counters, now) for view in views[start : start + _AT_ONCE]]
+                await asyncio.sleep(0)
+        return answers
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.admin.daemons import ENVIRONMENT, Daemons, ask, command, connect, open_directory, running
+from tests.admin.daemons import ENVIRONMENT, Daemons, ask, can_connect, command, connect, open_directory, running
 from tests.support.netns import Process, poll
 
 ACTIVATE = """
@@ -48,7 +48,8 @@ def test_it_tells_when_it_is_ready_and_when_it_stops(tmp_path: Path, *, abstract
 
 def test_a_manager_that_has_gone_is_no_reason_not_to_serve(tmp_path: Path) -> None:
     with start(tmp_path, NOTIFY_SOCKET=str(tmp_path / "nobody")) as admin:
-        admin.wait_for_path(tmp_path / "admin.sock")
+        admin.wait_until(lambda: can_connect(tmp_path / "admin.sock"), "it listens")
+        assert ask(tmp_path / "admin.sock", "show-tunnels")["error"]["code"] == "unreachable"  # it serves
     assert admin.returncode == 0
     assert "Traceback" not in admin.text()
 
