@@ -1,8 +1,9 @@
 """The kernel's generic netlink family "l2tp": a message class of our own on pyroute2's codec, over a plain socket.
 
 pyroute2's own L2tp class sends cookies as text, swaps the IPv6 checksum flags and cannot dump.  The traps of the
-interface are kept here: the sublayer is always stated, for without it Linux takes the default one, and a checksum
-attribute is never sent, for its presence means "on" whatever its value.
+interface are kept here: what Linux calls the cookie is the one we send, and the peer's is the one we expect; the
+sublayer is always stated, for without it Linux takes the default one; a checksum attribute is never sent, for its
+presence means "on" whatever its value.
 """
 
 from __future__ import annotations
@@ -207,7 +208,7 @@ class L2tp:
 
     def create_session(self, session: Session) -> None:
         """Make an Ethernet session and its interface, which is down."""
-        cookies = {"COOKIE": session.local_cookie, "PEER_COOKIE": session.peer_cookie}
+        cookies = {"COOKIE": session.peer_cookie, "PEER_COOKIE": session.local_cookie}
         self._do(
             Command.SESSION_CREATE, CONN_ID=session.tunnel, SESSION_ID=session.number,
             PEER_SESSION_ID=session.peer_number, PW_TYPE=_PWTYPE_ETH, IFNAME=session.interface,
@@ -337,8 +338,8 @@ def _session(message: Message) -> Session:
         number=_value(message, "SESSION_ID"),
         peer_number=_value(message, "PEER_SESSION_ID"),
         interface=_value(message, "IFNAME", ""),
-        local_cookie=bytes(_value(message, "COOKIE", b"")),
-        peer_cookie=bytes(_value(message, "PEER_COOKIE", b"")),
+        local_cookie=bytes(_value(message, "PEER_COOKIE", b"")),
+        peer_cookie=bytes(_value(message, "COOKIE", b"")),
         sublayer=_value(message, "L2SPEC_TYPE"),
         receive_sequencing=bool(_value(message, "RECV_SEQ")),
         send_sequencing=bool(_value(message, "SEND_SEQ")),
