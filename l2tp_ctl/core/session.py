@@ -154,7 +154,7 @@ class Session:
                 self._send_circuit_status(now)
         if self._pseudowire is not None:
             self._pseudowire = replace(self._pseudowire, up=up)
-            self._set_link()
+            self._set_link(again=bool(self._request))  # what is still under way may undo what was done meanwhile
 
     def close(self, result: Result, now: float) -> None:
         """End the session from this side; it is called again later."""
@@ -290,9 +290,9 @@ class Session:
         """Whether frames may pass: none do while either end's circuit is down (RFC 3931, section 5.4.5)."""
         return self._circuit_up and self._peer_circuit_up
 
-    def _set_link(self) -> None:
-        """Have the interface up, or down, as the two circuits are."""
-        if self._pseudowire is not None and self._pseudowire.up != self._link_up:
+    def _set_link(self, *, again: bool = False) -> None:
+        """Have the interface up, or down, as the two circuits are; ``again`` even if it should be so already."""
+        if self._pseudowire is not None and (again or self._pseudowire.up != self._link_up):
             self._set(replace(self._pseudowire, up=self._link_up))
 
     # ---- Messages of ours.

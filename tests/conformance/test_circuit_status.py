@@ -109,6 +109,19 @@ def test_an_interface_set_up_under_an_inactive_circuit_is_set_down_again() -> No
     assert far.inbox == [], "our circuit was never down"
 
 
+def test_an_interface_set_up_while_the_helper_still_works_stays_up() -> None:
+    """What was asked of the helper before would set it down again."""
+    bench, _, _ = up()
+    link(bench, up=False)
+    bench.helper = False
+    bench.endpoint.helper_back(bench.now)
+    bench.settle()
+    link(bench, up=True)
+    assert ups(bench) == [True, False, True]
+    bench.answer()
+    assert bench.session.state == "established"
+
+
 def test_what_we_say_of_our_circuit() -> None:
     """N in ICRQ and ICRP alone; no fault bit ever, so A may be set (RFC 5641, section 3)."""
     bench, far = initiated()

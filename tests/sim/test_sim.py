@@ -8,7 +8,7 @@ import pytest
 
 from tests.sim.scenario import Outcome, play, torment
 
-FAILED_ONCE = [54, 1175, 9595, 13008]
+FAILED_ONCE = [54, 1175, 1775, 9595, 13008]
 """Seeds of ``torment`` that once found a fault, here or in the simulator."""
 
 
