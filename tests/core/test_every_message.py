@@ -70,7 +70,7 @@ def send(bench: Bench, far: FarEnd, message: Message, *, addressed: bool) -> Non
         fields["remote_session_id"] = bench.session.local_session_id
     if message.tie_breaker == b"ours":
         ours = [one.message.tie_breaker for one in far.received if one.type is message.type]
-        fields["tie_breaker"] = ours[-1] if ours else None
+        fields["tie_breaker"] = ours[0] if ours else None  # of the session that is called first
     made = Message(**fields)
     if not addressed:
         first = message.type is MessageType.SCCRQ
