@@ -262,6 +262,21 @@ def test_sessions_of_a_tunnel_that_ended_are_called_in_the_next_one() -> None:
     assert other.types == [MessageType.ICRQ, MessageType.ICRQ]
 
 
+def test_a_type_that_the_peer_does_not_offer_is_not_called_and_tried_again_later() -> None:
+    """RFC 3931, section 5.4.4: an ICRQ asks for no type that the peer's capabilities lack."""
+    bench = Bench(tunnel(initiate=True, hello_interval=None, reconnect_interval=10.0))
+    far = FarEnd(bench)
+    far.reply(pseudowire_capabilities=(4,))
+    assert (far.types, bench.session.state) == ([], "idle")
+    assert "the peer does not offer pseudowire type 5" in bench.session.last_error
+    changes = len(bench.states)
+    bench.run(100.0)
+    assert far.types == []
+    assert 2 < len(bench.states) - changes < 40, "tried again, with pauses"
+    far.connect()
+    assert bench.session.state == "established"
+
+
 # ---- Cisco.
 
 
