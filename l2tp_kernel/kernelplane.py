@@ -219,7 +219,7 @@ class KernelPlane:
         ends = self._wanted_ends(param)
         number = param.local_connection_id or 1 + secrets.randbelow(2**32 - 1)
         listener = self._listeners[param.listener][0]
-        opened = kernelsockets.open_tunnel(listener, ends.local, ends.peer, ends.peer_port, number)
+        opened = kernelsockets.open_tunnel(listener, ends.local, ends.peer, ends.peer_port)
         try:
             made = self._genl.create_tunnel(number, param.peer_connection_id, ends.encapsulation, opened.fileno())
         except OSError:

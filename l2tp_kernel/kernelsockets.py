@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import secrets
 import socket
 import struct
 from typing import TYPE_CHECKING
@@ -53,8 +54,12 @@ def open_listener(listener: Listener, *, beside: bool) -> ControlSocket:
         return ControlSocket(control, flavour)
 
 
-def open_tunnel(listener: Listener, local: bytes, peer: bytes, peer_port: int, number: int) -> socket.socket:
-    """Open a socket from ``local``, all zero for the route's choice, to ``peer``, ready to become tunnel ``number``."""
+def open_tunnel(listener: Listener, local: bytes, peer: bytes, peer_port: int) -> socket.socket:
+    """Open a socket from ``local``, all zero for the route's choice, to ``peer``, ready to become a tunnel.
+
+    Over IP it is bound to a Control Connection ID that nobody uses: control messages arrive at the listener, and the ID
+    of a tunnel that is made again may still be taken by the copy that a client holds.
+    """
     family, host = _place(local)
     with contextlib.ExitStack() as undo:
         if listener.encapsulation is Encapsulation.UDP:
@@ -66,8 +71,9 @@ def open_tunnel(listener: Listener, local: bytes, peer: bytes, peer_port: int, n
         else:
             opened = undo.enter_context(sockets.make_socket(family, socket.SOCK_DGRAM, sockets.IPPROTO_L2TP))
             sockets.attach_filter(opened, [sockets.DROP])
-            _call(_libc.bind, opened, _l2tpip(local, number))
-            _call(_libc.connect, opened, _l2tpip(peer, number))
+            unused = 1 + secrets.randbelow(2**32 - 1)
+            _call(_libc.bind, opened, _l2tpip(local, unused))
+            _call(_libc.connect, opened, _l2tpip(peer, unused))
         sockets.set_buffers(opened, sockets.CONTROL_BUFFER)
         undo.pop_all()
         return opened
@@ -76,9 +82,7 @@ def open_tunnel(listener: Listener, local: bytes, peer: bytes, peer_port: int, n
 def retire(opened: socket.socket) -> None:
     """Take a tunnel's socket out of the way and close it: the client may hold its copy for a while yet."""
     with opened, contextlib.suppress(OSError):
-        if opened.proto == sockets.IPPROTO_L2TP:
-            _call(_libc.connect, opened, struct.pack("=H30x", socket.AF_UNSPEC))
-        else:
+        if opened.proto != sockets.IPPROTO_L2TP:
             opened.connect((opened.getsockname()[0], _NOWHERE))
 
 

@@ -123,7 +123,10 @@ class Registry:
             raise Refused(Reason.NOT_OWNED, f"{param.interface} exists")
         mtu = param.mtu or self._automatic_mtu(param, listener)
         master = self._master(param, old)
-        number = self._modify(old, param, mtu, master) if old else self._create(param, mtu, master)
+        try:
+            number = self._modify(old, param, mtu, master) if old else self._create(param, mtu, master)
+        except FileExistsError:
+            raise Refused(Reason.NOT_OWNED, f"{param.interface}, its session or tunnel exists") from None
         if not old or old.param != param:
             log(
                 Line.INTERFACE_CHANGED if old else Line.INTERFACE_MADE,
@@ -221,10 +224,7 @@ class Registry:
         return bridge.number
 
     def _create(self, param: PweParam, mtu: int, master: int | None) -> int:
-        try:
-            index = self._planes[param.plane].create(param)
-        except FileExistsError:
-            raise Refused(Reason.NOT_OWNED, f"{param.interface} exists") from None
+        index = self._planes[param.plane].create(param)
         try:
             self._links.configure(index, mtu=mtu, up=param.up, master=master)
         except OSError:
