@@ -8,7 +8,7 @@ MODULES       ?=
 BIN           := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-debian test-systemd deb docs demo demo-stop lint sim mutation bench clean pictures
+.PHONY: help test test-debian test-kernel test-systemd deb docs demo demo-stop lint sim mutation bench clean pictures
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,13 +19,17 @@ test: ## Prepare what is missing and run every test (PYTEST="-k words" chooses)
 
 test-debian: ## The tests that meet libraries, on Debian's own versions of them
 	@$(PYTHON) tools/prepare.py
-	@.venv-debian/bin/python -m pytest tests/kernel tests/forwarder tests/runtime tests/admin tests/live $(PYTEST)
+	@.venv-debian/bin/python -m pytest tests/kernel tests/forwarder tests/runtime tests/admin tests/catalogue tests/live $(PYTEST)
+
+test-kernel: ## The kernel plane in Debian's kernel, under emulation (root on Debian)
+	@$(PYTHON) tools/prepare.py
+	@$(BIN)/python -m tests.guest.boot $(PYTEST)
 
 test-systemd: deb ## The package on two machines of their own, each with a real systemd (root)
 	@$(PYTHON) tools/prepare.py
 	@$(PYTHON) tools/prepare.py machine
 	@$(BIN)/python -m tests.systemd.root build/machine build/deb/l2tpd_*.deb
-	@$(BIN)/python -m pytest tests/systemd $(PYTEST)
+	@$(BIN)/python -m pytest tests/systemd -rP $(PYTEST)
 
 docs: ## Make the documents anew that come from the code and the tests
 	@$(PYTHON) tools/prepare.py

@@ -13,12 +13,13 @@ import msgpack
 import zmq
 
 from l2tp_kernel.schema import VERSION, Flavour, Listener, PweParam, Reason, Status, Verb
+from tests.support.netns import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-TIMEOUT = 5.0
+TIMEOUT = 5.0 * PATIENCE
 
 
 class RefusedError(Exception):

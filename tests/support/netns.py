@@ -34,6 +34,9 @@ PREFIX = "l2tpd-test"
 BIN = Path(sys.executable).parent
 """Where the console scripts of the interpreter under test are."""
 
+PATIENCE = float(os.environ.get("L2TPD_TEST_PATIENCE", "1"))
+"""How many times longer than usual to wait: more than 1 where the machine is an emulated one."""
+
 _CLONE_NEWNET = 0x40000000
 _numbers = itertools.count()
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -42,6 +45,7 @@ _T = TypeVar("_T")
 
 def poll(probe: Callable[[], _T], what: str, *, timeout: float = 10.0, interval: float = 0.02) -> _T:
     """Call ``probe`` until it answers something true and give that back; AssertionError after ``timeout`` seconds."""
+    timeout *= PATIENCE
     deadline = time.monotonic() + timeout
     while True:
         if answer := probe():
@@ -112,7 +116,7 @@ class Process:
 
     def wait(self, *, timeout: float = 10.0) -> int:
         """Exit status; subprocess.TimeoutExpired if it does not end in time."""
-        return self._popen.wait(timeout)
+        return self._popen.wait(timeout * PATIENCE)
 
     def kill(self) -> None:
         """End it without any chance to clean up."""
@@ -123,7 +127,7 @@ class Process:
         """SIGTERM, and its exit status; SIGKILL if it does not end in time."""
         self._popen.terminate()
         try:
-            return self._popen.wait(timeout)
+            return self._popen.wait(timeout * PATIENCE)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
@@ -153,7 +157,7 @@ class Namespace:
             stdin=subprocess.DEVNULL if text_input is None else None,
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=timeout * PATIENCE,
             check=False,
         )
         assert not check or done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"

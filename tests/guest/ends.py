@@ -1,0 +1,134 @@
+"""Two hosts with a helper each, and a pseudowire ``pw0`` between them as two clients of the helpers set it."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import re
+import socket
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from l2tp_kernel.schema import Encapsulation, Flavour, Listener, Plane, PweParam, Verb
+from tests.kernel.helper import Helper, running
+from tests.support.netns import poll
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.helper_client import HelperClient
+    from tests.support.netns import Namespace
+
+POLICY = """
+clients = ["root"]
+forwarder-user = "nobody"
+[listen]
+addresses = ["192.0.2.0/24", "2001:db8::/64", "0.0.0.0/32", "::/128"]
+ports = [1701, 0]
+[peers]
+addresses = ["192.0.2.0/24", "2001:db8::/64"]
+[interfaces]
+names = ["pw*"]
+maximum = 20
+[bridges]
+names = ["br-*"]
+"""
+TRANSPORTS = ("udp4", "udp6", "ip4", "ip6")
+
+
+class End:
+    """One host: its helper, a client of that, and the listener that the client opened last."""
+
+    def __init__(self, number: int, helper: Helper, client: HelperClient) -> None:
+        self.number = number
+        self.helper = helper
+        self.client = client
+        self.host = helper.host
+        self.handle = 0
+        self.control: socket.socket
+        self.flavour = Flavour.UDP
+
+    def address(self, transport: str, number: int = 0) -> bytes:
+        """Address of this host, or of the one with a number."""
+        number = number or self.number
+        return ipaddress.ip_address(f"192.0.2.{number}" if transport.endswith("4") else f"2001:db8::{number}").packed
+
+    def listen(self, transport: str, plane: Plane, *, anywhere: bool = False) -> None:
+        over = Encapsulation.UDP if transport.startswith("udp") else Encapsulation.IP
+        ours = self.address(transport)
+        where = bytes(len(ours)) if anywhere else ours
+        wanted = Listener(plane, over, where, 1701 if over is Encapsulation.UDP else 0)
+        self.close()
+        self.handle, self.flavour, self.control = self.client.open_listener(wanted)
+
+    def param(self, transport: str, interface: str = "pw0", **changes: Any) -> PweParam:
+        """This end of a pseudowire without cookie or sublayer; the connection and session IDs tell the ends apart."""
+        peer = 3 - self.number
+        return replace(
+            PweParam(
+                plane=Plane.AUTO, interface=interface, listener=self.handle,
+                local_address=bytes(len(self.address(transport))), peer_address=self.address(transport, peer),
+                peer_port=1701 if transport.startswith("udp") else 0,
+                local_connection_id=0x1000 + self.number, peer_connection_id=0x1000 + peer,
+                local_session_id=0x2000 + self.number, peer_session_id=0x2000 + peer, local_cookie=b"",
+                peer_cookie=b"", receive_sublayer=0, send_sublayer=0, receive_sequencing=0, send_sequencing=0, mtu=0,
+                bridge="", up=True,
+            ),
+            **changes,
+        )  # fmt: skip
+
+    def set(self, param: PweParam) -> tuple[int, int]:
+        """Set it, give it the inner address, and tell its MTU and index."""
+        _, mtu, index = self.client.set_pwe(param)
+        self.client.read_tunnels()
+        self.host.ip(f"addr replace 198.51.100.{self.number}/24 dev {param.interface}")
+        return mtu, index
+
+    def close(self) -> None:
+        """Close our copy of the listener's socket."""
+        if self.handle:
+            self.control.close()
+        self.handle = 0
+
+    def clear(self) -> None:
+        """Remove all that the helper has."""
+        listeners, pseudowires = self.client.request(Verb.LIST)
+        self.client.request(Verb.DELETE_PWE, [[each[1], each[8]] for each in pseudowires])
+        for each in listeners:
+            self.client.request(Verb.CLOSE_LISTENER, each[-1])
+        self.close()
+        self.client.read_tunnels()
+        assert self.client.tunnels == {}
+        assert self.client.request(Verb.LIST) == [[], []]
+        self.client.events.clear()
+
+    def kind(self, interface: str = "pw0") -> str:
+        """``l2tpeth``, ``tun`` or nothing."""
+        shown = self.host.run("ip", "-d", "link", "show", interface, check=False).stdout
+        return "tun" if "tun type tap" in shown else "l2tpeth" if interface in shown else ""
+
+
+def ping(end: End, *sizes: int, address: str = "", count: int = 1) -> None:
+    """Ping the other end through the pseudowire, one process for all sizes."""
+    target = address or f"198.51.100.{3 - end.number}"
+    # The first one finds the neighbour; a device that has just come up may lose it.
+    poll(lambda: end.host.run("ping", "-c1", "-W1", target, check=False).returncode == 0, "the first ping", timeout=4)
+    lines = " && ".join(f"ping -q -c{count} -i0.02 -W2 -s{size} {target}" for size in sizes)
+    done = end.host.run("sh", "-c", lines, timeout=60).stdout
+    lost = re.findall(r"(\d+)% packet loss", done)
+    assert lost == ["0"] * len(sizes), done
+
+
+@contextlib.contextmanager
+def helpers(hosts: tuple[Namespace, Namespace], directory: Path) -> Iterator[tuple[End, End]]:
+    """Start both helpers and connect to them."""
+    with contextlib.ExitStack() as stack:
+        ends = []
+        for number, host in enumerate(hosts, start=1):
+            there = directory / str(number)
+            there.mkdir()
+            helper = stack.enter_context(running(host, there, policy=POLICY))
+            ends.append(End(number, helper, stack.enter_context(helper.client())))
+            stack.callback(ends[-1].close)
+        yield ends[0], ends[1]
