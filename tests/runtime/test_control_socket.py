@@ -132,8 +132,10 @@ def test_the_socket_for_a_connection_is_the_one_that_gets_its_answers() -> None:
             sockets.add(sock)
         cases = [("127.0.0.2", "127.0.0.9", second), ("", "127.0.0.9", first), ("::1", "::2", six), ("", "::2", six)]
         for local, peer, expected in cases:
-            assert sockets.find(Address(Encapsulation.UDP, local, 0, peer, 0)) is expected
-        assert sockets.find(Address(Encapsulation.UDP, "127.0.0.3", 0, "127.0.0.9", 0)) is None
+            assert sockets.find(Address(Encapsulation.UDP, local, expected.listen.port, peer, 0)) is expected
+        port = first.listen.port
+        assert sockets.find(Address(Encapsulation.UDP, "127.0.0.1", port - 1, "127.0.0.9", 0)) is None
+        assert sockets.find(Address(Encapsulation.UDP, "127.0.0.3", port, "127.0.0.9", 0)) is None
         assert sockets.find(Address(Encapsulation.IP, "127.0.0.1", 0, "127.0.0.9", 0)) is None
         assert sockets.remove(second.listen) is second
         assert sockets.missing((first.listen, second.listen)) == [second.listen]
