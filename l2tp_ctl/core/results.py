@@ -95,7 +95,7 @@ ERROR_WORDS: dict[int, str] = {
 def in_range(message_type: MessageType, result: Result) -> bool:
     """Whether a StopCCN's or CDN's Result Code and Error Code are numbers that mean something."""
     last = LAST_STOP_RESULT if message_type is MessageType.STOPCCN else LAST_CALL_RESULT
-    return 1 <= result.code <= last and 0 <= (result.error or 0) <= LAST_ERROR
+    return 1 <= result.code <= last and (result.error or 0) <= LAST_ERROR
 
 
 def describe(message_type: MessageType, result: Result | None) -> str:
