@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.support import prometheus, softether
 from tests.support.netns import sweep
+
+
+def pytest_configure() -> None:
+    # A shell that starts us in the background makes us ignore SIGINT, and all the programs that tests interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _missing() -> dict[str, str]:

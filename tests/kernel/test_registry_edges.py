@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from l2tp_kernel.plane import ControlSocket
+from l2tp_kernel.links import Link
+from l2tp_kernel.plane import Adopted, ControlSocket
 from l2tp_kernel.policy import Policy
 from l2tp_kernel.registry import Registry
 from l2tp_kernel.schema import MAX_LISTENERS, Counters, Encapsulation, Flavour, Listener, Plane, PweParam, Reason
@@ -20,20 +23,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from l2tp_kernel.links import Links as RealLinks
-    from l2tp_kernel.plane import Adopted, TunnelSocket
+    from l2tp_kernel.plane import TunnelSocket
 
 
 class MemoryPlane:
     """A plane that forwards nothing; ``taken`` are names that somebody else has just made."""
 
-    kind = Plane.USERSPACE
-
-    def __init__(self) -> None:
+    def __init__(self, kind: Plane = Plane.USERSPACE) -> None:
+        self.kind = kind
+        self.left: list[Adopted] = []
         self.taken: set[str] = set()
         self.socket = socket.socket()
 
     def adopt(self) -> list[Adopted]:
-        return []
+        return self.left
 
     def open_listener(self, _handle: int, _listener: Listener) -> ControlSocket:
         return ControlSocket(self.socket, Flavour.UDP)
@@ -84,6 +87,8 @@ class Links:
         raise OSError(self.error, "netlink")
 
 
+LINK = Link(number=5, mtu=1400, kind="", up=True, label="")
+
 POLICY = Policy(
     clients=frozenset({0}),
     forwarder_user="nobody",
@@ -116,6 +121,17 @@ def registry(plane: MemoryPlane, links: Links) -> Registry:
 def open_one(registry: Registry, port: int = 1701) -> int:
     handle, _ = registry.open_listener(Listener(Plane.AUTO, Encapsulation.UDP, bytes(4), port), POLICY)
     return handle
+
+
+def test_what_an_earlier_helper_left_is_owned_and_stays_in_its_plane(plane: MemoryPlane, links: Links) -> None:
+    left = param(0)
+    with closing(MemoryPlane(Plane.KERNEL)) as other:
+        other.left = [Adopted(replace(left, plane=Plane.KERNEL), LINK)]
+        registry = Registry([plane, other], cast("RealLinks", links))
+        assert [interface for _, interface, *_ in registry.listing()[1]] == [left.interface]
+        with pytest.raises(Refused) as refused:
+            registry.set(param(open_one(registry)), POLICY)
+        assert refused.value.reason is Reason.PLANE
 
 
 def test_listeners_are_limited(registry: Registry) -> None:
