@@ -32,7 +32,7 @@ PACKAGES = {
 }
 """Debian's package of each program that the guest or its start needs."""
 
-SECONDS = 1500
+SECONDS = 2400
 """After which the guest is ended."""
 PATIENCE = 8
 """How many times longer than usual the tests wait in there."""

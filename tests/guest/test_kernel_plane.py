@@ -288,7 +288,7 @@ def test_counters_tell_what_passed_and_what_did_not(ends: tuple[End, End]) -> No
     assert passed.rx_octets >= 5 * 1042
     assert passed.tx_frames >= 5
     assert passed.rx_cookie == 0
-    left.set(left.param("udp4", local_cookie=b"1234", peer_cookie=b"XXXX"))
+    left.set(left.param("udp4", local_cookie=b"1234", peer_cookie=b"nope"))
     left.host.run("ping", "-c3", "-i0.2", "-W1", "198.51.100.2", check=False)
     assert counters(right).rx_cookie >= 1
     assert counters(right).rx_frames - passed.rx_frames <= 2
