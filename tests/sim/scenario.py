@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 
+from l2tp_ctl.core.endpoint import Endpoint
 from l2tp_ctl.core.settings import (
     Address,
     Compatibility,
@@ -96,8 +97,11 @@ def play(seed: int, *, loss: float = 0.3) -> Outcome:
     return Outcome(seed, _verdict(world), seconds, world.trace)
 
 
-def torment(seed: int) -> Outcome:
-    """Let both ends live through two minutes of faults of every kind, and see that they recover by themselves."""
+def torment(seed: int, *, rollover: bool = False) -> Outcome:
+    """Let both ends live through two minutes of faults of every kind, and see that they recover by themselves.
+
+    With ``rollover`` operators also change the password meanwhile, where there is one.
+    """
     random = Random(f"torment {seed}")
     both = settings(random)
     network = Network(loss=random.uniform(0.0, 0.5), duplication=random.uniform(0.0, 0.3), reordering=0.3)
@@ -105,6 +109,8 @@ def torment(seed: int) -> Outcome:
     _start(world, random)
     for _ in range(random.randint(1, 12)):
         world.at(random.uniform(0.0, TORMENT), partial(random.choice(FAULTS), world, random))
+    if rollover and both["A"][0].secrets:
+        _change_password(world, random)
     world.run(TORMENT)
     for side in world.sides.values():
         if not side.born:
@@ -209,6 +215,27 @@ def _shut_down(world: World, random: Random) -> None:
     side = random.choice([*world.sides.values()])
     world.do(side, "shutdown", lambda e, t: e.shutdown(t))
     world.at(_later(world, random.uniform(0.5, 20.0)), lambda: world.restart(side))
+
+
+def _change_password(world: World, random: Random) -> None:
+    """Operators change the password at both ends step by step, as docs/configuration.md says, whatever else happens."""
+    old, new = Secret(b"before"), Secret(b"after")
+    times = sorted(random.uniform(0.0, TORMENT) for _ in range(6))
+    for side in world.sides.values():
+        _take_secrets(world, side, (old,))
+    for number, secrets in enumerate(((old, new), (new, old), (new,))):
+        sides = random.sample([*world.sides.values()], 2)
+        for when, side in zip(times[2 * number :], sides, strict=False):
+            world.at(when, partial(_take_secrets, world, side, secrets))
+
+
+def _take_secrets(world: World, side: Side, secrets: tuple[Secret, ...]) -> None:
+    tunnel = replace(side.settings[0], secrets=secrets)
+    side.settings = (tunnel,)
+    if side.born:
+        world.do(side, "reload", lambda e, t: e.reload((tunnel,), t))
+    else:
+        side.endpoint = Endpoint(side.settings, entropy=world.random.randbytes)
 
 
 def _later(world: World, seconds: float) -> float:

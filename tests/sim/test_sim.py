@@ -22,6 +22,11 @@ def test_both_ends_recover_from_faults_of_every_kind(seed: int) -> None:
     assert torment(seed).failure == ""
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_both_ends_recover_while_the_password_changes_too(seed: int) -> None:
+    assert torment(seed, rollover=True).failure == ""
+
+
 @pytest.mark.parametrize("story", [play, torment])
 def test_a_seed_replays_exactly(story: Callable[[int], Outcome]) -> None:
     first, second = story(7), story(7)
