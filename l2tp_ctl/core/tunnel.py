@@ -312,7 +312,7 @@ class Tunnel:
             self.refuse_call(message.local_session_id, Result(CallResult.FORWARDER, text="unknown Remote End ID"), now)
             return
         for session in self.sessions:
-            if session.settings is settings:
+            if session.settings == settings:  # another object where the configuration was read again
                 session.receive_icrq(message, now)
 
     def _receive_for_session(self, message: Message, now: float) -> None:

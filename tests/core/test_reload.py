@@ -39,8 +39,7 @@ def world() -> World:
 
 
 def reload(world: World, side: Side, change: Callable[[TunnelSettings], TunnelSettings]) -> None:
-    side.settings = (change(side.settings[0]),)
-    world.do(side, "reload", lambda endpoint, now: endpoint.reload(side.settings, now))
+    world.reload(side, (change(side.settings[0]),))
 
 
 def identity(side: Side) -> tuple[object, ...]:
@@ -66,6 +65,16 @@ def test_a_password_changes_without_downtime(world: World) -> None:
         world.run(world.now + 150)  # two Hellos
     assert (identity(a), identity(b)) == before
     assert a.endpoint.counters["dropped-authentication"] == b.endpoint.counters["dropped-authentication"] == 0
+
+
+def test_a_session_is_called_again_after_a_change_that_kept_it(world: World) -> None:
+    a, b = world.sides.values()
+    for side in (a, b):
+        reload(world, side, lambda old: replace(old, hello_interval=30.0))
+    before = identity(b)
+    world.do(a, "clear session", lambda endpoint, now: endpoint.clear_session("one", now))
+    assert world.run(world.now + 10, lambda: agreed(world) and identity(b) != before)
+    assert identity(b)[0] == before[0]
 
 
 def test_a_session_is_added_and_another_removed_beside_one_that_stays(world: World) -> None:

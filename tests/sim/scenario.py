@@ -155,8 +155,7 @@ def _reload(world: World, random: Random) -> None:
             place = random.randrange(len(sessions))
             sessions[place] = replace(sessions[place], sublayer=random.choice(list(Sublayer)))
             tunnel = replace(tunnel, sessions=tuple(sessions))
-    side.settings = (tunnel,)
-    world.do(side, "reload", lambda e, t: e.reload((tunnel,), t))
+    world.reload(side, (tunnel,))
 
 
 def _clear_tunnel(world: World, random: Random) -> None:
@@ -230,11 +229,8 @@ def _change_password(world: World, random: Random) -> None:
 
 
 def _take_secrets(world: World, side: Side, secrets: tuple[Secret, ...]) -> None:
-    tunnel = replace(side.settings[0], secrets=secrets)
-    side.settings = (tunnel,)
-    if side.born:
-        world.do(side, "reload", lambda e, t: e.reload((tunnel,), t))
-    else:
+    world.reload(side, (replace(side.settings[0], secrets=secrets),))
+    if not side.born:
         side.endpoint = Endpoint(side.settings, entropy=world.random.randbytes)
 
 

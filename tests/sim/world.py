@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
@@ -86,6 +87,12 @@ class World:
         side.settings = settings or side.settings
         side.endpoint = Endpoint(side.settings, entropy=self.random.randbytes)
         self.start(side)
+
+    def reload(self, side: Side, tunnels: tuple[TunnelSettings, ...]) -> None:
+        """Give a side a new configuration, every value of which is a new object as when a file is read."""
+        side.settings = tunnels
+        fresh = deepcopy(tunnels)
+        self.do(side, "reload", lambda endpoint, now: endpoint.reload(fresh, now))
 
     def do(self, side: Side, what: str, action: Callable[[Endpoint, float], object]) -> None:
         """Let an operator or the system act on a side, if it runs."""
