@@ -21,7 +21,7 @@ def main() -> int:
     parser.add_argument(
         "--torment",
         action="store_true",
-        help="restarts, partitions, operators, changes of the password and lost helpers as well",
+        help="restarts, partitions, operators, a change of the password and lost helpers as well",
     )
     parser.add_argument("--trace", action="store_true", help="print all that happened")
     options = parser.parse_args()
@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def _play(seed: int, *, loss: float, tormented: bool, trace: bool) -> Outcome:
-    outcome = torment(seed, rollover=True) if tormented else play(seed, loss=loss)
+    outcome = torment(seed, operators=True) if tormented else play(seed, loss=loss)
     return outcome if trace else Outcome(outcome.seed, outcome.failure, outcome.seconds, [])
 
 

@@ -97,10 +97,10 @@ def play(seed: int, *, loss: float = 0.3) -> Outcome:
     return Outcome(seed, _verdict(world), seconds, world.trace)
 
 
-def torment(seed: int, *, rollover: bool = False) -> Outcome:
+def torment(seed: int, *, operators: bool = False) -> Outcome:
     """Let both ends live through two minutes of faults of every kind, and see that they recover by themselves.
 
-    With ``rollover`` operators also change the password meanwhile, where there is one.
+    With ``operators`` the password is changed meanwhile, where there is one, and a tunnel put down and up again.
     """
     random = Random(f"torment {seed}")
     both = settings(random)
@@ -109,8 +109,9 @@ def torment(seed: int, *, rollover: bool = False) -> Outcome:
     _start(world, random)
     for _ in range(random.randint(1, 12)):
         world.at(random.uniform(0.0, TORMENT), partial(random.choice(FAULTS), world, random))
-    if rollover and both["A"][0].secrets:
+    if operators:
         _change_password(world, random)
+        _put_down_and_up(world, random)
     world.run(TORMENT)
     for side in world.sides.values():
         if not side.born:
@@ -218,6 +219,8 @@ def _shut_down(world: World, random: Random) -> None:
 
 def _change_password(world: World, random: Random) -> None:
     """Operators change the password at both ends step by step, as docs/configuration.md says, whatever else happens."""
+    if not any(side.settings[0].secrets for side in world.sides.values()):
+        return
     old, new = Secret(b"before"), Secret(b"after")
     times = sorted(random.uniform(0.0, TORMENT) for _ in range(6))
     for side in world.sides.values():
@@ -232,6 +235,14 @@ def _take_secrets(world: World, side: Side, secrets: tuple[Secret, ...]) -> None
     world.reload(side, (replace(side.settings[0], secrets=secrets),))
     if not side.born:
         side.endpoint = Endpoint(side.settings, entropy=world.random.randbytes)
+
+
+def _put_down_and_up(world: World, random: Random) -> None:
+    side = random.choice([*world.sides.values()])
+    name = side.settings[0].name
+    down, up = sorted(random.uniform(0.0, TORMENT) for _ in range(2))
+    world.at(down, lambda: world.do(side, "put down", lambda e, t: e.put_down(name, t)))
+    world.at(up, lambda: world.do(side, "put up", lambda e, t: e.put_up(name, t)))
 
 
 def _later(world: World, seconds: float) -> float:
