@@ -9,12 +9,15 @@ import shutil
 import signal
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import setproctitle
 
 from l2tp_admin.log import to_stderr
 from l2tp_ctl.catalogue import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 AGAIN = 0.5
 """Seconds until a process that has ended is started again."""
@@ -100,9 +103,10 @@ async def _supervise(children: list[Child]) -> int:
     async def keep(child: Child) -> None:
         while not stopping.done():
             try:
-                process = running[child.name] = await asyncio.create_subprocess_exec(
-                    *child.command, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
-                )
+                with _hangup_held_back():
+                    process = running[child.name] = await asyncio.create_subprocess_exec(
+                        *child.command, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+                    )
             except OSError as error:
                 to_stderr(Entry.DAEMON_ERROR, error=f"{child.name}: {error.strerror}")
             else:
@@ -125,6 +129,19 @@ async def _supervise(children: list[Child]) -> int:
                 _signal(running[child.name], signal.SIGKILL)
         await keeper
     return stopping.result()
+
+
+@contextlib.contextmanager
+def _hangup_held_back() -> Iterator[None]:
+    """Hold SIGHUP back in a process that is started in here: it would end one that does not know yet what to do then.
+
+    Each lets it through when it can read its file again.  Several may be started at the same time.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

@@ -85,6 +85,7 @@ class Server:
         signal.set_wakeup_fd(self._wakeup.fileno())
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: None)  # its number arrives at self._signals
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # `l2tp-admin run` holds it back until here
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""

@@ -56,6 +56,7 @@ class App:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, number)
         loop.add_signal_handler(signal.SIGHUP, self._begin_reload)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # `l2tp-admin run` holds it back until here
         self._log.write(Entry.L2TPD_START, {})
         for tunnel, tag, value in self._configuration.parameters:
             self._log.write(Entry.CONFIG_PARAM, {"tun_name": tunnel, "tag": tag, "param": value}, tunnel)

@@ -45,10 +45,14 @@ class Container(NamedTuple):
         done = self.host.run(*command, check=False)
         return [each["name"] for each in json.loads(done.stdout)["tunnels"]] if done.returncode == 0 else None
 
+    def command_lines(self) -> dict[int, str]:
+        """Command line of each process, or the title that it has given itself, by its pid."""
+        pids = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode() for pid in pids}
+
     def children(self) -> dict[str, int]:
         """Pid of each process by the name that its title begins with."""
-        pids = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        titles = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode() for pid in pids}
+        titles = self.command_lines()
         return {title.split(":")[0]: pid for pid, title in titles.items() if title.startswith("l2tp-")}
 
 
@@ -104,6 +108,20 @@ def test_hangup_reads_the_files_again() -> None:
         made.process.signal(signal.SIGHUP)
         made.process.wait_until(lambda: made.tunnels() == ["east"], "the new tunnel is there")
         made.process.wait_for_log("policy.toml: read again")
+
+
+@pytest.mark.parametrize("name", ["kernel", "ctl"])
+def test_a_hangup_that_comes_too_early_is_obeyed_later(name: str) -> None:
+    with container() as made:
+
+        def starting() -> bool:
+            return any(f"l2tp_{name}.main" in line for line in made.command_lines().values())
+
+        made.process.wait_until(starting, f"l2tp-{name} has no title yet")
+        made.process.signal(signal.SIGHUP)
+        made.process.wait_for_log({"kernel": "policy.toml: read again", "ctl": "Received 1 signal"}[name])
+        made.process.wait_until(lambda: made.tunnels() == [], "it answers")
+        assert "ended with status" not in made.process.text()
 
 
 def test_an_unknown_user_is_told_of() -> None:
