@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import prometheus, softether
+from tests.support import planes, prometheus, softether
 from tests.support.netns import sweep
 
 
@@ -17,6 +17,25 @@ def pytest_configure() -> None:
     # A shell that starts us in the background makes us ignore SIGINT, and all the programs that tests interrupt.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    marker = metafunc.definition.get_closest_marker("planes")
+    names = [name for name in planes.PAIRS if marker is None or name in marker.args]
+    # By module, so that a module's fixtures serve one plane after the other.
+    if "planes" in metafunc.fixturenames:
+        metafunc.parametrize("planes", [planes.PAIRS[name] for name in names], ids=names, scope="module")
+    if "plane" in metafunc.fixturenames:
+        names.remove("mixed")
+        metafunc.parametrize("plane", [planes.PAIRS[name][0] for name in names], ids=names, scope="module")
+
+
+def _wanted(item: pytest.Item, chosen: set[str]) -> bool:
+    """Whether a test has one of the chosen planes, or none at all where those without are wanted, too."""
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    given = parameters.get("planes", (parameters.get("plane"),) * 2)
+    names = {name for name, pair in planes.PAIRS.items() if pair == given}
+    return bool(names & chosen) if names else not planes.CHOICE or item.nodeid.startswith("tests/guest/")
 
 
 def _missing() -> dict[str, str]:
@@ -35,7 +54,10 @@ def _missing() -> dict[str, str]:
     return reasons
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    chosen = planes.chosen()
+    config.hook.pytest_deselected(items=[item for item in items if not _wanted(item, chosen)])
+    items[:] = [item for item in items if _wanted(item, chosen)]
     missing = _missing()
     for item in items:
         for marker, reason in missing.items():

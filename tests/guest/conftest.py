@@ -2,16 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
+from tests.support.planes import has_kernel_plane
 
-from l2tp_kernel.genl import L2tp
-
-
-def _has_l2tp() -> bool:
-    with contextlib.suppress(OSError):
-        L2tp().close()
-        return True
-    return False
-
-
-collect_ignore_glob = [] if _has_l2tp() else ["test_*.py"]
+collect_ignore_glob = [] if has_kernel_plane() else ["test_*.py"]

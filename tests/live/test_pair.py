@@ -1,4 +1,7 @@
-"""Two hosts joined by a cable, each with all three processes, signalling with each other and carrying frames."""
+"""Two hosts joined by a cable, each with all three processes, signalling with each other and carrying frames.
+
+What does not depend on who forwards is one test for every forwarding plane.
+"""
 
 from __future__ import annotations
 
@@ -8,153 +11,80 @@ import signal
 import socket
 import time
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.daemons import USER, Daemons, daemons
-from tests.support.netns import Namespace, poll, veth_pair
+from l2tp_admin.client import CommandError
+from l2tp_kernel.schema import Plane
+from tests.live.pairs import KINDS, Lasting, Pair, Way, pair
+from tests.support.netns import PATIENCE, poll, veth_pair
+from tests.support.planes import plane_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.root
+    from tests.support.planes import Planes
 
-PASSWORD = "correct horse battery staple"
-NAMES = ("west", "east")
+pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
+
 ETH_P_ALL = 3
-
-
-@dataclass(frozen=True)
-class Way:
-    """One tunnel between the two hosts; ``number`` tells it from the others."""
-
-    number: int
-    encapsulation: str
-    family: int
-    cookies: tuple[int, int] = (0, 0)
-    """Octets that west and east ask for."""
-    digest: str = "none"
-
-    @property
-    def name(self) -> str:
-        return f"{self.encapsulation}{self.family}"
-
-    @property
-    def interface(self) -> str:
-        return f"pw{self.number}"
-
-    def inner(self, side: int) -> str:
-        """Address of a side's end of the pseudowire."""
-        return f"198.51.100.{16 * self.number + side + 1}"
-
-    def tables(self, side: int, hosts: tuple[Namespace, Namespace]) -> str:
-        peer = hosts[1 - side]
-        address = peer.ipv4 if self.family == 4 else peer.ipv6
-        password = "" if self.digest == "none" else 'password-file = "password"\n'
-        return f"""
-[tunnel.{self.name}]
-peer-address = "{address}"
-hostname = "{NAMES[1 - side]}"
-router-id = "192.0.2.{2 - side}"
-encapsulation = "{self.encapsulation}"
-digest = "{self.digest}"
-cookie = {self.cookies[side]}
-initiate = {str(side == 0).lower()}
-reconnect-interval = 1
-{password}
-[tunnel.{self.name}.session.s-{self.name}]
-remote-end-id = "end {self.number}"
-interface = "{self.interface}"
-"""
-
-
-@dataclass
-class Pair:
-    """Both ends, west first."""
-
-    hosts: tuple[Namespace, Namespace]
-    ends: tuple[Daemons, Daemons]
-    ways: tuple[Way, ...]
-
-    def wait_until_up(self) -> None:
-        """Wait until every session is up at both ends, and give each interface its address."""
-        for end in self.ends:
-            for way in self.ways:
-                end.wait_for_state("sessions", f"s-{way.name}", "established")
-        for side, host in enumerate(self.hosts):
-            for way in self.ways:
-                host.ip(f"addr replace {way.inner(side)}/28 dev {way.interface}")
-
-    def ping(self, way: Way, *options: str) -> None:
-        """Ping east from west through the pseudowire; AssertionError if one is lost."""
-        done = self.hosts[0].run("ping", "-q", "-c10", "-i0.01", "-W2", *options, way.inner(1))
-        assert " 0% packet loss" in done.stdout
-
-    def connection_ids(self, way: Way) -> tuple[int, int]:
-        tunnel = self.ends[0].show("tunnels")[way.name]
-        return tunnel["local_connection_id"], tunnel["peer_connection_id"]
-
-
-@contextlib.contextmanager
-def pair(
-    *ways: Way,
-    passwords: tuple[str, str] = (PASSWORD, PASSWORD),
-    last: tuple[str, str] = ("", ""),
-    admin: tuple[str, ...] = (),
-) -> Iterator[Pair]:
-    """Start both ends; ``last`` are keys for the last session of each, ``admin`` more options of l2tp-admin serve."""
-    with contextlib.ExitStack() as stack:
-        hosts = stack.enter_context(veth_pair("pair"))
-        ends = []
-        for side, host in enumerate(hosts):
-            local = f'[local]\nhostname = "{NAMES[side]}"\nrouter-id = "192.0.2.{side + 1}"\n'
-            configuration = local + "".join(way.tables(side, hosts) for way in ways) + last[side]
-            ends.append(stack.enter_context(daemons(host, configuration, password=passwords[side], admin=admin)))
-        yield Pair(hosts, (ends[0], ends[1]), ways)
-
-
-KINDS = [("udp", 4), ("udp", 6), ("ip", 4), ("ip", 6)]
 COOKIES = [(0, 0), (4, 4), (8, 8)]
 DIGESTS = ["none", "md5", "sha1"]
+UDP = Way(0, "udp", 4, digest="md5")
+ALL = tuple(Way(number, encapsulation, family) for number, (encapsulation, family) in enumerate(KINDS))
+alike = pytest.mark.planes("userspace", "kernel")
+"""Tests of what one end does, which has one plane."""
+
+
+@pytest.fixture(scope="module")
+def lasting(planes: Planes) -> Iterator[Lasting]:
+    made = Lasting(planes)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def running(lasting: Lasting) -> Pair:
+    """A pair that the tests use one after the other; each says what it wants joined."""
+    return lasting.get()
 
 
 @pytest.mark.parametrize("turn", range(3))
-def test_every_encapsulation_and_family_with_every_cookie_and_digest(turn: int) -> None:
+def test_every_encapsulation_and_family_with_every_cookie_and_digest(running: Pair, turn: int) -> None:
     ways = tuple(
         Way(number, encapsulation, family, COOKIES[(number + turn) % 3], DIGESTS[(2 * number + turn) % 3])
         for number, (encapsulation, family) in enumerate(KINDS)
     )
-    with pair(*ways) as running:
-        running.wait_until_up()
-        for way in ways:
-            running.ping(way)
-        west, east = (end.show("tunnels") for end in running.ends)
-        west_sessions, east_sessions = (end.show("sessions") for end in running.ends)
-        for way in ways:
-            ours, theirs = west[way.name], east[way.name]
-            assert ours["local_connection_id"] == theirs["peer_connection_id"] != 0
-            assert ours["peer_connection_id"] == theirs["local_connection_id"] != 0
-            assert (ours["initiator"], theirs["initiator"]) == (True, False)
-            for tunnel, peer in ((ours, "east"), (theirs, "west")):
-                assert tunnel["encapsulation"] == way.encapsulation
-                assert (tunnel["peer_host_name"], tunnel["peer_vendor_name"]) == (peer, "l2tpd")
-                assert tunnel["authenticated"] == (way.digest != "none")
-                assert (tunnel["sessions_configured"], tunnel["sessions_established"]) == (1, 1)
-                assert tunnel["uptime"] is not None
-            here, there = west_sessions[f"s-{way.name}"], east_sessions[f"s-{way.name}"]
-            assert here["local_session_id"] == there["peer_session_id"] != 0
-            assert here["peer_session_id"] == there["local_session_id"] != 0
-            assert here["mtu"] == there["mtu"] == 1500 - overhead(way)
-            for session in (here, there):
-                assert (session["local_cookie_length"], session["peer_cookie_length"]) == way.cookies
-                assert (session["interface"], session["remote_end_id"]) == (way.interface, f"end {way.number}")
-                assert session["counters"]["rx_frames"] >= 10
-                assert session["counters"]["rx_cookie"] == 0
-            # The largest frame that needs no fragment, and one that is as large as the interface takes.
-            running.ping(way, "-Mdo", f"-s{here['mtu'] - 28}")
+    running.join(*ways)
+    for way in ways:
+        running.ping(way)
+        assert tuple(plane_of(host, way.interface) for host in running.hosts) == running.planes
+    west, east = (end.show("tunnels") for end in running.ends)
+    west_sessions, east_sessions = (end.show("sessions") for end in running.ends)
+    for way in ways:
+        ours, theirs = west[way.name], east[way.name]
+        assert ours["local_connection_id"] == theirs["peer_connection_id"] != 0
+        assert ours["peer_connection_id"] == theirs["local_connection_id"] != 0
+        assert (ours["initiator"], theirs["initiator"]) == (True, False)
+        for tunnel, peer in ((ours, "east"), (theirs, "west")):
+            assert tunnel["encapsulation"] == way.encapsulation
+            assert (tunnel["peer_host_name"], tunnel["peer_vendor_name"]) == (peer, "l2tpd")
+            assert tunnel["authenticated"] == (way.digest != "none")
+            assert (tunnel["sessions_configured"], tunnel["sessions_established"]) == (1, 1)
+            assert tunnel["uptime"] is not None
+        here, there = west_sessions[f"s-{way.name}"], east_sessions[f"s-{way.name}"]
+        assert here["local_session_id"] == there["peer_session_id"] != 0
+        assert here["peer_session_id"] == there["local_session_id"] != 0
+        assert here["mtu"] == there["mtu"] == 1500 - overhead(way)
+        for session in (here, there):
+            assert (session["local_cookie_length"], session["peer_cookie_length"]) == way.cookies
+            assert (session["interface"], session["remote_end_id"]) == (way.interface, f"end {way.number}")
+            assert session["counters"]["rx_frames"] >= 10
+            assert session["counters"]["rx_cookie"] == 0
+        # The largest frame that needs no fragment.
+        running.ping(way, "-Mdo", f"-s{here['mtu'] - 28}")
 
 
 def overhead(way: Way) -> int:
@@ -163,38 +93,47 @@ def overhead(way: Way) -> int:
     return outer + max(way.cookies) + 14
 
 
-UDP = Way(0, "udp", 4, digest="md5")
-
-
-def test_the_ends_choose_their_cookies_and_sublayers_alone() -> None:
-    way = Way(0, "ip", 4, cookies=(8, 4), digest="sha1")
-    with pair(way, last=('sublayer = "default"\nsequencing = "all"\n', "")) as running:
-        running.wait_until_up()
+def test_cookies_of_other_lengths_at_the_other_end_and_numbered_frames(running: Pair) -> None:
+    numbered = 'sublayer = "default"\nsequencing = "all"\n'
+    ways = [
+        Way(number, *KINDS[number], cookies, "sha1", session=(keys, keys))
+        for number, (cookies, keys) in enumerate(
+            [((8, 4), numbered), ((4, 8), 'sublayer = "default"\n'), ((0, 4), numbered), ((8, 0), "")]
+        )
+    ]
+    running.join(*ways)
+    for way in ways:
         running.ping(way)
-        for end, cookies in zip(running.ends, ((8, 4), (4, 8)), strict=True):
-            session = end.show("sessions")["s-ip4"]
+        running.ping(way, "-s4000")
+        for end, cookies in zip(running.ends, (way.cookies, way.cookies[::-1]), strict=True):
+            session = end.show("sessions")[f"s-{way.name}"]
             assert (session["local_cookie_length"], session["peer_cookie_length"]) == cookies
-            assert session["counters"]["rx_sequence"] == session["counters"]["rx_malformed"] == 0
+            assert [session["counters"][f"rx_{what}"] for what in ("cookie", "sequence", "malformed")] == [0, 0, 0]
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[Pair]:
-    """A pair that several tests use one after the other; each leaves it up."""
-    with pair(UDP) as made:
-        yield made
+@pytest.mark.planes("userspace")
+def test_the_ends_choose_their_cookies_and_sublayers_alone(running: Pair) -> None:
+    way = Way(0, "ip", 4, (8, 4), "sha1", session=('sublayer = "default"\nsequencing = "all"\n', ""))
+    running.join(way)
+    running.ping(way)
+    for end, cookies in zip(running.ends, ((8, 4), (4, 8)), strict=True):
+        session = end.show("sessions")["s-ip4"]
+        assert (session["local_cookie_length"], session["peer_cookie_length"]) == cookies
+        assert session["counters"]["rx_sequence"] == session["counters"]["rx_malformed"] == 0
 
 
+@alike
 def test_a_cleared_tunnel_comes_back(running: Pair) -> None:
-    running.wait_until_up()
+    running.join(UDP)
     before = running.connection_ids(UDP)
     running.ends[0].command("clear", "tunnel", UDP.name)
-    poll(lambda: not set(before) & {0, *running.connection_ids(UDP)}, "other connection ids")
-    running.wait_until_up()
+    running.wait_for_another(UDP, before)
     running.ping(UDP)
 
 
+@alike
 def test_a_cleared_session_comes_back_in_the_same_tunnel(running: Pair) -> None:
-    running.wait_until_up()
+    running.join(UDP)
     tunnel = running.connection_ids(UDP)
     before = running.ends[1].show("sessions")[f"s-{UDP.name}"]["local_session_id"]
     running.ends[1].command("clear", "session", UDP.interface)
@@ -208,83 +147,111 @@ def test_a_cleared_session_comes_back_in_the_same_tunnel(running: Pair) -> None:
     running.ping(UDP)
 
 
+@alike
 def test_an_interface_that_somebody_removes_comes_back(running: Pair) -> None:
-    running.wait_until_up()
-    index = running.hosts[0].ip(f"-o link show {UDP.interface}").split(":")[0]
+    running.join(UDP)
+    index = running.index(UDP)
     running.hosts[0].ip(f"link delete {UDP.interface}")
-
-    def anew() -> bool:
-        found = running.hosts[0].run("ip", "-o", "link", "show", UDP.interface, check=False).stdout
-        return bool(found) and found.split(":")[0] != index
-
-    poll(anew, "a new interface")
+    poll(lambda: running.index(UDP) not in {"", index}, "a new interface")
     running.wait_until_up()
     running.ping(UDP)
 
 
-def test_the_tunnel_outlives_its_helper(running: Pair) -> None:
-    running.wait_until_up()
+@alike
+def test_tunnels_outlive_their_helper(running: Pair) -> None:
+    """In the kernel plane their frames do, too, and the next helper takes the interfaces over as they are."""
+    running.join(*ALL)
     west = running.ends[0]
-    tunnel = running.connection_ids(UDP)
+    kernel = running.planes[0] is Plane.KERNEL
+    before = {way: (running.connection_ids(way), running.index(way)) for way in ALL}
     west.helper.kill()
     west.control.wait_for_log("connection to l2tp-kernel lost")
-    assert west.show("tunnels")[UDP.name]["state"] == "established"
+    for way in ALL:
+        assert west.show("tunnels")[way.name]["state"] == "established"
+        if kernel:
+            running.ping(way)
     told = west.control.text().count("connected to l2tp-kernel, plane")
-    with running.hosts[0].start(
-        "l2tp-kernel", "--policy", west.directory / "policy.toml", "--runtime-directory", west.directory / "kernel",
-        log=west.directory / "second.log",
-    ):  # fmt: skip
-        west.control.wait_until(
-            lambda: west.control.text().count("connected to l2tp-kernel, plane") > told, "the helper is back"
-        )
-        poll(
-            lambda: running.hosts[0].run("ip", "link", "show", UDP.interface, check=False).returncode == 0,
-            "the interface is back",
-        )
-        running.wait_until_up()
-        assert running.connection_ids(UDP) == tunnel
-        running.ping(UDP)
-        running.ends[0].command("clear", "tunnel", UDP.name)
-        poll(lambda: not set(tunnel) & {0, *running.connection_ids(UDP)}, "a new tunnel through new sockets")
-        running.wait_until_up()
-        running.ping(UDP)
+    west.start_helper()
+    west.control.wait_until(
+        lambda: west.control.text().count("connected to l2tp-kernel, plane") > told, "the helper is back"
+    )
+    for way in ALL:
+        poll(lambda: running.index(way) != "", f"{way.interface} is back")  # noqa: B023
+    running.wait_until_up()
+    for way in ALL:
+        assert (f"{way.interface}: adopted" in west.helper.text()) is kernel
+        assert running.connection_ids(way) == before[way][0]
+        if kernel:
+            assert running.index(way) == before[way][1]
+        running.ping(way)
+    west.command("clear", "tunnel", "all")
+    for way in ALL:
+        running.wait_for_another(way, before[way][0])  # through new sockets
+        running.ping(way)
 
 
-def test_one_end_leaves_and_comes_back() -> None:
-    with pair(UDP) as running:
-        running.wait_until_up()
-        west, east = running.ends
-        started = time.monotonic()
-        assert west.control.stop() == 0
-        assert time.monotonic() - started < 2.0
-        lines = west.control.text().splitlines()
-        assert [line for line in lines if re.search("signal|cleanup resources|exit", line)] == [
-            f"<6>Received {signal.SIGTERM:d} signal",
-            "<6>cleanup resources...",
-            "<6>l2tpd exit.",
-        ]
-        assert not (west.directory / "ctl" / "control.sock").exists()
-        east.control.wait_for_log("peer sent StopCCN: shutting down")
-        assert east.show("tunnels")[UDP.name]["state"] == "idle"
-        for host in running.hosts:
-            assert host.run("ip", "link", "show", UDP.interface, check=False).returncode == 1
-        again = ("l2tp-ctl", "--config", west.directory / "l2tpd.toml", "--user", USER)
-        with running.hosts[0].start(*again, log=west.directory / "again.log") as west.control:
-            west.control.wait_for_path(west.directory / "ctl" / "control.sock")
-            running.wait_until_up()
-            running.ping(UDP)
+@alike
+def test_a_helper_that_is_stopped_removes_all_and_the_next_one_makes_it_again(running: Pair) -> None:
+    running.join(UDP)
+    west = running.ends[0]
+    tunnel = running.connection_ids(UDP)
+    assert west.helper.stop() == 0
+    assert running.index(UDP) == ""
+    west.start_helper()
+    poll(lambda: running.index(UDP) != "", "the interface is back")
+    running.wait_until_up()
+    assert running.connection_ids(UDP) == tunnel
+    running.ping(UDP)
 
 
-def test_a_killed_end_comes_back() -> None:
-    with pair(UDP) as running:
-        running.wait_until_up()
-        west = running.ends[0]
-        west.control.kill()
-        again = ("l2tp-ctl", "--config", west.directory / "l2tpd.toml", "--user", USER)
-        with running.hosts[0].start(*again, log=west.directory / "again.log") as west.control:
-            west.control.wait_for_log(f"session [s-{UDP.name}] is up")
-            running.wait_until_up()
-            running.ping(UDP)
+@alike
+def test_nobody_misses_the_admin_process(running: Pair) -> None:
+    running.join(UDP)
+    west = running.ends[0]
+    tunnel = running.connection_ids(UDP)
+    west.admin.kill()
+    running.ping(UDP)
+    with pytest.raises(CommandError):
+        west.show("tunnels")
+    west.start_admin()
+    assert running.connection_ids(UDP) == tunnel
+    assert west.show("tunnels")[UDP.name]["state"] == "established"
+
+
+@alike
+def test_one_end_leaves_and_comes_back(running: Pair) -> None:
+    running.join(UDP)
+    west, east = running.ends
+    started = time.monotonic()
+    assert west.control.stop() == 0
+    assert time.monotonic() - started < 2.0 * PATIENCE
+    lines = west.control.text().splitlines()
+    assert [line for line in lines if re.search("signal|cleanup resources|exit", line)] == [
+        f"<6>Received {signal.SIGTERM:d} signal",
+        "<6>cleanup resources...",
+        "<6>l2tpd exit.",
+    ]
+    assert not (west.directory / "ctl" / "control.sock").exists()
+    east.control.wait_for_log("peer sent StopCCN: shutting down")
+    assert east.show("tunnels")[UDP.name]["state"] == "idle"
+    assert [running.index(UDP, side) for side in (0, 1)] == ["", ""]
+    west.start_control()
+    running.wait_until_up()
+    running.ping(UDP)
+
+
+@alike
+def test_frames_outlive_a_killed_control_process_and_the_next_one_calls_again(running: Pair) -> None:
+    running.join(UDP)
+    west = running.ends[0]
+    before = running.ends[1].show("tunnels")[UDP.name]["local_connection_id"]
+    west.control.kill()
+    running.ping(UDP)
+    west.start_control()
+    west.control.wait_for_log(f"session [s-{UDP.name}] is up")
+    running.wait_until_up()
+    assert running.ends[1].show("tunnels")[UDP.name]["local_connection_id"] != before
+    running.ping(UDP)
 
 
 def test_a_wrong_password_gets_no_answer_and_one_line_of_log() -> None:
@@ -295,7 +262,10 @@ def test_a_wrong_password_gets_no_answer_and_one_line_of_log() -> None:
         with wire:
             wire.bind(("outer", ETH_P_ALL))
             wire.settimeout(0.1)
-            west.control.wait_until(lambda: west.show("tunnels")[UDP.name]["retransmissions"] >= 3, "retransmissions")
+            before = west.show("tunnels")[UDP.name]["retransmissions"]
+            west.control.wait_until(
+                lambda: west.show("tunnels")[UDP.name]["retransmissions"] >= before + 2, "retransmissions", timeout=30
+            )
             west.control.kill()  # it would wait for an answer to its farewell
             directions = Counter(control_messages(wire))
         assert directions[socket.PACKET_HOST] >= 2

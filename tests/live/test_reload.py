@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.test_pair import Pair, Way, pair
+from tests.live.pairs import Pair, Way, pair
 from tests.support.netns import Namespace, poll
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 
 from l2tp_admin.metrics import families
 from tests.admin.fake_control import SESSIONS, STATISTICS, TUNNELS
-from tests.live.test_pair import Pair, Way, pair
+from tests.live.pairs import Pair, Way, pair
 from tests.support.netns import poll
 from tests.support.prometheus import Prometheus, find, prometheus
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import itertools
 import shutil
+import socket
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from l2tp_admin.client import ask
+from l2tp_ctl.admin_schema import Command
+from tests.support.netns import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,36 +38,70 @@ maximum = 1000
 class Daemons:
     """The processes of one host, and what an operator asks of them."""
 
+    helper: Process
+    control: Process
+    admin: Process
+
     def __init__(
-        self, host: Namespace, directory: Path, stack: contextlib.ExitStack, admin: tuple[str, ...] = ()
+        self,
+        host: Namespace,
+        directory: Path,
+        configuration: str,
+        stack: contextlib.ExitStack,
+        admin: tuple[str, ...] = (),
     ) -> None:
         self._stack = stack
+        self._admin_options = admin
+        self._logs = itertools.count()
         self.host = host
         self.directory = directory
-        self.helper = self._start(
-            "l2tp-kernel", "--policy", directory / "policy.toml", "--runtime-directory", directory / "kernel"
-        )
-        self.helper.wait_until(lambda: _has_socket(directory / "kernel"), "the helper listens")
-        self.control = self._start("l2tp-ctl", "--config", directory / "l2tpd.toml", "--user", USER)
-        self.control.wait_until((directory / "ctl" / "control.sock").is_socket, "the control process listens")
-        self.admin = self._start(
-            "l2tp-admin",
-            "serve",
-            "--listen",
-            directory / "admin.sock",
-            "--control",
-            directory / "ctl" / "control.sock",
-            *admin,
-        )
-        self.admin.wait_until((directory / "admin.sock").is_socket, "the admin process listens")
+        self.configure(configuration)
+        self.start_helper()
+        self.start_control()
+        self.start_admin()
+
+    def start_helper(self) -> None:
+        """Start l2tp-kernel, at first or after it has ended."""
+        files = ("--policy", self.directory / "policy.toml", "--runtime-directory", self.directory / "kernel")
+        self.helper = self._start("l2tp-kernel", *files)
+        self.helper.wait_for_log("serving in")
+
+    def start_control(self) -> None:
+        """Start l2tp-ctl, at first or after it has ended."""
+        self.control = self._start("l2tp-ctl", "--config", self.directory / "l2tpd.toml", "--user", USER)
+        self._wait_for_socket(self.control, self.directory / "ctl" / "control.sock")
+
+    def start_admin(self) -> None:
+        """Start l2tp-admin serve, at first or after it has ended."""
+        listen, control = self.directory / "admin.sock", self.directory / "ctl" / "control.sock"
+        self.admin = self._start("l2tp-admin", "serve", "--listen", listen, "--control", control, *self._admin_options)
+        self._wait_for_socket(self.admin, listen)
+
+    def configure(self, configuration: str) -> None:
+        """Write the file, which begins in its ``[daemon]`` table: the paths there are ours."""
+        own = f'[daemon]\nkernel-directory = "{self.directory}/kernel"\n'
+        own += f'admin-socket = "{self.directory}/ctl/control.sock"\n'
+        (self.directory / "l2tpd.toml").write_text(own + configuration)
+
+    def reload(self) -> None:
+        """Have the file read again, asked as ``l2tp-admin reload`` does."""
+        ask(self.directory / "admin.sock", 5.0 * PATIENCE, Command.RELOAD)
+
+    def alive(self) -> bool:
+        """Whether none of the processes has ended."""
+        return all(each.returncode is None for each in (self.helper, self.control, self.admin))
 
     def command(self, *words: str) -> str:
         """Output of ``l2tp-admin WORDS``; AssertionError if it fails."""
         return self.host.run("l2tp-admin", "--socket", self.directory / "admin.sock", *words).stdout
 
     def show(self, what: str) -> dict[str, dict[str, Any]]:
-        """Give the ``tunnels`` or ``sessions`` by name."""
-        return {item["name"]: item for item in json.loads(self.command("show", what, "--json"))[what]}
+        """Give the ``tunnels`` or ``sessions`` by name, asked as ``l2tp-admin show WHAT --json`` does.
+
+        In this process, because a test asks again and again until something has happened.
+        """
+        answer = ask(self.directory / "admin.sock", 5.0 * PATIENCE, Command(f"show-{what}"))
+        return {item["name"]: item for item in answer[what]}
 
     def wait_for_state(self, what: str, name: str, state: str, *, timeout: float = 10.0) -> dict[str, Any]:
         """Wait until a tunnel or session is in a state, and give it."""
@@ -74,8 +113,18 @@ class Daemons:
         return self.control.wait_until(item, f"{what} {name} {state}", timeout=timeout) or {}
 
     def _start(self, name: str, *arguments: str | Path) -> Process:
-        process = self.host.start(name, *arguments, log=self.directory / f"{name}.log")
-        return self._stack.enter_context(process)
+        log = self.directory / f"{next(self._logs)}-{name}.log"
+        return self._stack.enter_context(self.host.start(name, *arguments, log=log))
+
+    @staticmethod
+    def _wait_for_socket(process: Process, path: Path) -> None:
+        """Wait until a process takes clients: a killed one leaves its path behind."""
+
+        def takes_clients() -> bool:
+            with socket.socket(socket.AF_UNIX) as client:
+                return client.connect_ex(str(path)) == 0
+
+        process.wait_until(takes_clients, f"{path.name} takes clients")
 
 
 @contextlib.contextmanager
@@ -87,7 +136,7 @@ def daemons(
     policy: str = POLICY,
     admin: tuple[str, ...] = (),
 ) -> Iterator[Daemons]:
-    """Run them on ``host``.  ``{directory}`` in the configuration is theirs; its ``[daemon]`` table is made here.
+    """Run them on ``host``; the configuration is what :meth:`Daemons.configure` takes.
 
     ``admin`` are more options of l2tp-admin serve.
     """
@@ -101,10 +150,4 @@ def daemons(
             (directory / "password").write_text(password)
             shutil.chown(directory / "password", USER)
         (directory / "policy.toml").write_text(policy)
-        own = f'[daemon]\nkernel-directory = "{directory}/kernel"\nadmin-socket = "{directory}/ctl/control.sock"\n'
-        (directory / "l2tpd.toml").write_text(own + configuration)
-        yield Daemons(host, directory, stack, admin)
-
-
-def _has_socket(directory: Path) -> bool:
-    return directory.is_dir() and any(path.is_socket() for path in directory.iterdir())
+        yield Daemons(host, directory, configuration, stack, admin)

@@ -163,6 +163,15 @@ class Namespace:
         assert not check or done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
 
+    def ping(self, address: str, *options: Argument, count: int = 1) -> None:
+        """Ping from inside; AssertionError unless all ``count`` are answered.
+
+        They go out at once.  With pauses in between, ping would give up two round trips after the last one, however
+        busy the machine is.
+        """
+        done = self.run("ping", "-n", "-q", f"-c{count}", f"-l{count}", "-i2", "-W2", *options, address)
+        assert " 0% packet loss" in done.stdout, done.stdout
+
     def ip(self, line: str) -> str:
         """Run ``ip LINE`` inside and give back what it printed."""
         return _ip("-n", self.name, *line.split())

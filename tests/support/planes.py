@@ -1,0 +1,52 @@
+"""The forwarding planes that this kernel has: what both can do is one test, which runs on each.
+
+A test that takes ``plane`` runs once for every plane; one that takes ``planes`` once for every pair of planes that two
+hosts may have, or for those that ``pytest.mark.planes`` names.  Without L2TP in the kernel that is the userspace plane
+alone.  ``L2TPD_TEST_PLANES`` chooses by the names of :data:`PAIRS`, with commas between them, and leaves out all tests
+that have no plane: an emulated machine need not repeat what any machine can do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from l2tp_kernel.genl import L2tp
+from l2tp_kernel.schema import Plane
+
+if TYPE_CHECKING:
+    from tests.support.netns import Namespace
+
+CHOICE = os.environ.get("L2TPD_TEST_PLANES", "")
+
+Planes = tuple[Plane, Plane]
+
+PAIRS: dict[str, Planes] = {
+    "userspace": (Plane.USERSPACE, Plane.USERSPACE),
+    "kernel": (Plane.KERNEL, Plane.KERNEL),
+    "mixed": (Plane.KERNEL, Plane.USERSPACE),
+}
+MARKS = {Plane.KERNEL: "alias l2tp-kernel", Plane.USERSPACE: "tun type tap"}
+"""What `ip -d link show` says of an interface."""
+
+
+def has_kernel_plane() -> bool:
+    """Whether this kernel has L2TP; asking loads the module."""
+    with contextlib.suppress(OSError):
+        L2tp().close()
+        return True
+    return False
+
+
+def chosen() -> set[str]:
+    """Names of the pairs of planes to run on."""
+    if CHOICE:
+        return set(CHOICE.split(","))
+    return set(PAIRS) if has_kernel_plane() else {"userspace"}
+
+
+def plane_of(host: Namespace, interface: str) -> Plane | None:
+    """The plane that made an interface, by the marks that operators see; None where there is no such interface."""
+    shown = host.run("ip", "-d", "link", "show", interface, check=False).stdout
+    return next((plane for plane, mark in MARKS.items() if mark in shown), None)
