@@ -1,7 +1,8 @@
 """Debian's SoftEther VPN server as a peer: a responder for L2TPv3 over UDP, run without systemd in a namespace.
 
 What it is known to do: it answers and never calls, acknowledges with a ZLB, offers neither digest, cookie nor sublayer,
-sends HELLO every 9 s, and forwards frames only of peers that came through IPsec.
+sends HELLO every 9 s, and forwards frames only of peers that came through IPsec.  Its ``Reboot`` command ends every
+session and tunnel by CDN and StopCCN; so does it when it has heard nothing for a minute.
 """
 
 from __future__ import annotations
@@ -36,18 +37,21 @@ def find(name: str) -> str | None:
     return shutil.which(name) or shutil.which(name, path=str(UNPACKED / name))
 
 
+def command(host: Namespace, *words: str) -> bool:
+    """Give the server on ``host`` one command of its operator's; whether it took it."""
+    vpncmd = find("vpncmd")
+    assert vpncmd, "vpncmd is not here"
+    return host.run(vpncmd, "localhost:5555", "/SERVER", "/CMD", *words, check=False).returncode == 0
+
+
 @contextlib.contextmanager
 def softether(host: Namespace, log: Path) -> Iterator[Process]:
     """Run it on ``host``, which is its alone, and go on when it listens for L2TPv3 on UDP 1701."""
-    server, command = find("vpnserver"), find("vpncmd")
+    server = find("vpnserver")
     assert server, "vpnserver is not here"
-    assert command, "vpncmd is not here"
-    enable = (
-        command, "localhost:5555", "/SERVER", "/CMD",
-        "IPsecEnable", "/L2TP:no", "/L2TPRAW:yes", "/ETHERIP:no", "/PSK:unused", "/DEFAULTHUB:DEFAULT",
-    )  # fmt: skip
+    enable = ("IPsecEnable", "/L2TP:no", "/L2TPRAW:yes", "/ETHERIP:no", "/PSK:unused", "/DEFAULTHUB:DEFAULT")
     with host.start("sh", "-c", START, server, log=log) as process:
-        process.wait_until(lambda: host.run(*enable, check=False).returncode == 0, "SoftEther takes commands")
+        process.wait_until(lambda: command(host, *enable), "SoftEther takes commands")
         process.wait_until(lambda: ":1701 " in host.run("ss", "-Huln").stdout, "SoftEther listens on UDP 1701")
         try:
             yield process
