@@ -24,7 +24,7 @@ TUNNEL_STATES = {
 
 SESSION_STATES = {
     "idle": "there is no session",
-    "wait-control-conn": "the control connection is awaited",
+    "wait-control-conn": "the control connection is awaited, or the turn to call",
     "wait-reply": "ICRQ was sent, the peer's ICRP is awaited",
     "wait-connect": "ICRP was sent, the peer's ICCN is awaited",
     "established": "the session is up",

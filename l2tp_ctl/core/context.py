@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 from l2tp_ctl.catalogue import Entry, Field
+from l2tp_ctl.core.calls import Calls
 from l2tp_ctl.core.effects import Effect, Log
 from l2tp_ctl.core.settings import Limits
 from l2tp_ctl.core.timers import Timers
@@ -31,6 +32,7 @@ class Context:
         """Returns that many random octets: the one source of randomness."""
         self.limits = limits
         self.timers = Timers()
+        self.calls = Calls(limits, self.timers)
         self.counters: Counter[str] = Counter()
         """Datagrams and messages by what became of them."""
         self.connections: dict[int, Connection] = {}
@@ -63,7 +65,8 @@ class Context:
         self._touched[connection] = None
 
     def flush(self, now: float) -> None:
-        """Let every touched connection send."""
+        """Let sessions call whose turn it is, and every touched connection send."""
+        self.calls.begin(now)
         while self._touched:
             connection = next(iter(self._touched))
             del self._touched[connection]

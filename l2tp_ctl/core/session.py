@@ -72,12 +72,21 @@ class Session:
     def call(self, now: float) -> None:
         """Begin a call of ours; only while none is under way."""
         self.fire(SessionEvent.CALL, now)
-        self.tunnel.new_call(now)
+        self.tunnel.new_call(self, now)
 
     def call_in(self, seconds: float, now: float) -> None:
         """Begin a call of ours after some time, unless the peer began one until then."""
         self._disarm()
-        self._timer = self.context.timers.at(now + seconds, self.call)
+        self._timer = self.context.timers.at(now + seconds, self._call_due)
+
+    def _call_due(self, now: float) -> None:
+        """Begin a call of ours, but leave it to an initiator that is still calling its first sessions."""
+        limits, tunnel = self.context.limits, self.tunnel
+        wait = tunnel.called + limits.call_delay - now
+        if wait > 0 and not tunnel.initiator and now < tunnel.since + limits.setup:
+            self.call_in(wait, now)
+        else:
+            self.call(now)
 
     def receive_icrq(self, message: Message, now: float) -> None:
         """Take the peer's call.  One that crosses ours is decided by the tie breakers (section 5.4.4)."""
@@ -90,6 +99,8 @@ class Session:
                 self.fire(SessionEvent.ICRQ_DRAW, now, result=Result(CallResult.TIE))
                 return
             self.fire(SessionEvent.ICRQ_LOSE, now)
+        elif self.waits_for_control:
+            self.fire(SessionEvent.CLOSE, now)  # the peer called first
         elif self.state is SessionState.WAIT_REPLY or self._waiting is not None:
             self.close(Result(CallResult.STATE, text="replaced by a new ICRQ"), now)
         elif self.state is not SessionState.IDLE:
@@ -193,6 +204,7 @@ class Session:
         reason = (self.last_error or self.tunnel.last_error) if state is SessionState.IDLE else ""
         if state is not before:
             self.since = now
+            self.context.calls.leave(self)
             changed = StateChange(self.tunnel.settings.name, self.settings.name, state.value, reason)
             self.context.effects.append(changed)
         if event in _RECEIVED and state is not before and result is None:

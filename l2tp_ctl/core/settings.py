@@ -160,7 +160,11 @@ class Limits:
     linger: float = 31.0
     """Seconds for which a closed control connection still acknowledges (RFC 3931, section 3.3.2)."""
     call_delay: float = 3.0
-    """Seconds for which the responder of a control connection leaves the calling to the initiator."""
+    """Seconds without a call for which the responder of a control connection leaves the calling to the initiator."""
+    calls: int = 64
+    """Calls of ours that are under way at one time, over all control connections."""
+    call_patience: float = 1.0
+    """Seconds after which a call that was not answered makes room for another; it is not given up."""
     setup: float = 60.0
     """Seconds in which a control connection or session must be established once it began."""
     restart: float = 1.0

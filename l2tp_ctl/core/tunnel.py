@@ -73,6 +73,10 @@ class Tunnel:
         self.peer_vendor_name = b""
         self._peer_capabilities: tuple[int, ...] = ()
         self.sessions = [Session(self, session, errors.get(session.name, ""), now) for session in settings.sessions]
+        self._waiting: dict[Session, None] = {}
+        """Sessions that wait for the control connection."""
+        self.called = now
+        """When the peer last called, or the control connection came up."""
         self._tie_breaker = b""
         self._rival = connection
         """The connection whose SCCRQ crossed ours last."""
@@ -148,8 +152,9 @@ class Tunnel:
         else:
             self.log(Entry.RECEIVE_HELLO_SEND_ZLB_ACK)
 
-    def new_call(self, now: float) -> None:
-        """Let the sessions that wait for the control connection go on, if it is up."""
+    def new_call(self, session: Session, now: float) -> None:
+        """Let a session call as soon as the control connection is up."""
+        self._waiting[session] = None
         self.fire(TunnelEvent.NEW_CALL, now)
 
     def close(self, result: Result, now: float, *, soon: bool = False) -> None:
@@ -298,6 +303,7 @@ class Tunnel:
             self.close(Result(StopResult.ERROR, GeneralError.UNKNOWN_AVP, f"unknown message type {name}"), now)
 
     def _receive_icrq(self, message: Message, now: float) -> None:
+        self.called = now
         problem = fault(message)
         if problem is not None:
             self.log(Entry.FAILED_TO_NEW_SESSION)
@@ -374,6 +380,7 @@ class Tunnel:
 
     def _enter_established(self, now: float) -> None:
         self._disarm()
+        self.called = now
         self.last_error = ""
         self.log(Entry.TUNNEL_UP, tun_name=self.settings.name, address=str(self.connection.address))
         self._arm_hello(now)
@@ -384,11 +391,12 @@ class Tunnel:
 
     def _open_sessions(self, now: float) -> None:
         """Let the waiting sessions call, but for a type that the peer does not offer (RFC 3931, section 5.4.4)."""
-        for session in self.sessions:
+        waiting, self._waiting = self._waiting, {}
+        for session in waiting:
             if session.waits_for_control:
                 kind = session.settings.pseudowire_type
                 if kind in self._peer_capabilities:
-                    session.fire(SessionEvent.CONTROL_OPEN, now)
+                    self.context.calls.wait(session)
                 else:
                     text = f"the peer does not offer pseudowire type {kind}"
                     session.close(Result(CallResult.PSEUDOWIRE_TYPE, text=text), now)
