@@ -21,6 +21,7 @@ class Line(Enum):
 
     CLIENT_COMPLAINT = WARNING, "{sender}: {problem}"
     CLIENT_COMPLAINTS_LEFT_OUT = WARNING, "{sender}: {count} more of these were not logged"
+    BRIDGE_NOT_JOINED = WARNING, "{interface}: not put into {bridge}: {error}"
 
     POLICY_GOOD = NOTICE, "{file}: good"
     POLICY_READ = NOTICE, "{file}: read again"
@@ -37,6 +38,8 @@ class Line(Enum):
     INTERFACE_REMOVED = NOTICE, "{interface}: removed"
     INTERFACE_REMOVED_BY_OTHERS = NOTICE, "{interface}: removed by somebody else"
     INTERFACE_SET_BY_OTHERS = NOTICE, "{interface}: set {state} by somebody else"
+    BRIDGE_AWAITED = NOTICE, "{interface}: waits for the bridge {bridge}"
+    BRIDGE_JOINED = NOTICE, "{interface}: put into the bridge {bridge}"
     TUNNEL_DELETED_BY_OTHERS = NOTICE, "tunnel {number}: deleted by somebody else"
 
     @property

@@ -32,6 +32,7 @@ class Link(NamedTuple):
 
     number: int
     """Its index."""
+    name: str
     mtu: int
     kind: str
     """``bridge``, ``tun``, …, empty for a device of its own."""
@@ -81,6 +82,13 @@ class Links:
         message["attrs"] = [("IFLA_MTU", mtu)]
         if master is not None:
             message["attrs"].append(("IFLA_MASTER", master))
+        self._ask(message, _RTM_NEWLINK, _NLM_F_ACK)
+
+    def join(self, index: int, master: int) -> None:
+        """Put an interface into a bridge, by the indices of both."""
+        message = ifinfmsg()
+        message["index"] = index
+        message["attrs"] = [("IFLA_MASTER", master)]
         self._ask(message, _RTM_NEWLINK, _NLM_F_ACK)
 
     def label(self, index: int, text: str) -> None:
@@ -165,6 +173,7 @@ def _link(octets: bytes) -> Link:
     kind = information.get_attr("IFLA_INFO_KIND") if information else None
     return Link(
         message["index"],
+        message.get_attr("IFLA_IFNAME") or "",
         message.get_attr("IFLA_MTU") or 0,
         kind or "",
         bool(message["flags"] & _IFF_UP),

@@ -58,10 +58,14 @@ class Policy:
         _check_address(param.peer_address, self.peers, "[peers] addresses")
         if not _matches(param.interface, self.interfaces):
             raise Refused(Reason.POLICY, f"{param.interface} is not in [interfaces] names")
-        if param.bridge and not _matches(param.bridge, self.bridges):
-            raise Refused(Reason.POLICY, f"{param.bridge} is not in [bridges] names")
+        self.check_bridge(param)
         if others >= self.maximum:
             raise Refused(Reason.POLICY, f"[interfaces] maximum is {self.maximum}")
+
+    def check_bridge(self, param: PweParam) -> None:
+        """Check a pseudowire's bridge, if it is to have one."""
+        if param.bridge and not _matches(param.bridge, self.bridges):
+            raise Refused(Reason.POLICY, f"{param.bridge} is not in [bridges] names")
 
 
 def _check_address(octets: bytes, prefixes: tuple[Prefix, ...], key: str) -> None:

@@ -22,7 +22,7 @@ from l2tp_kernel.wire import Refused
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from l2tp_kernel.links import Links
+    from l2tp_kernel.links import Link, Links
     from l2tp_kernel.plane import ControlSocket, ForwardingPlane
     from l2tp_kernel.policy import Policy
     from l2tp_kernel.wire import Deletion
@@ -46,6 +46,8 @@ class _Pwe(NamedTuple):
     mtu: int
     up: bool
     """The administrative state as last seen."""
+    bridge: int = 0
+    """Index of what has the name of its bridge, as last seen; 0 if there is nothing or it wants none."""
 
 
 def interface_mtu(path: int, encapsulation: Encapsulation, param: PweParam) -> int:
@@ -122,7 +124,8 @@ class Registry:
         if present and not old:
             raise Refused(Reason.NOT_OWNED, f"{param.interface} exists")
         mtu = param.mtu or self._automatic_mtu(param, listener)
-        master = self._master(param, old)
+        bridge = self._bridge(param)
+        master = _master(param, bridge, old)
         try:
             number = self._modify(old, param, mtu, master) if old else self._create(param, mtu, master)
         except FileExistsError:
@@ -135,7 +138,9 @@ class Registry:
                 peer_id=param.peer_session_id,
                 peer=ipaddress.ip_address(param.peer_address),
             )
-        self._pwes[param.interface] = _Pwe(param, number, mtu, param.up)
+        if param.bridge and not bridge and not (old and old.param.bridge == param.bridge and not old.bridge):
+            log(Line.BRIDGE_AWAITED, interface=param.interface, bridge=param.bridge)
+        self._pwes[param.interface] = _Pwe(param, number, mtu, param.up, bridge)
         return param.interface, mtu, number
 
     def delete(self, deletion: Deletion) -> None:
@@ -157,26 +162,61 @@ class Registry:
         wanted = list(interfaces) or list(self._pwes)
         return [(name, *astuple(counters[name])) for name in wanted if name in self._pwes and name in counters]
 
-    def follow(self) -> list[tuple[str, bool | None]]:
-        """Interfaces that others changed since the last call: name and administrative state, None for removed."""
-        try:
-            changed = self._links.changes()
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
-            changed = {each.number for each in self._pwes.values()}  # some were lost: look at all
+    def follow(self, policy: Policy) -> list[tuple[str, bool | None]]:
+        """Interfaces that others changed since the last call: name and administrative state, None for removed.
+
+        Bridges that have appeared get the interfaces that are to be in them.
+        """
+        changed = self._changes()
         news: list[tuple[str, bool | None]] = []
         for name, pwe in list(self._pwes.items()):
             if pwe.number not in changed:
                 continue
-            link = self._links.find(pwe.number)  # as it is now: our own changes are among the messages
+            link = changed[pwe.number]
             if link is None:
                 self._forget(name)
                 news.append((name, None))
             elif link.up != pwe.up:
                 self._pwes[name] = pwe._replace(up=link.up)
                 news.append((name, link.up))
+        named = {link.name: link for link in changed.values() if link}
+        for name, pwe in list(self._pwes.items()):
+            if pwe.param.bridge:
+                gone = pwe.bridge in changed and changed[pwe.bridge] is None
+                self._follow_bridge(name, named.get(pwe.param.bridge), policy, gone=gone)
         return news
+
+    def _changes(self) -> dict[int, Link | None]:
+        """Give what has changed as it is now, for our own changes are among the messages; None for what is gone."""
+        try:
+            numbers = self._links.changes()
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            # Some messages were lost: look at all that matters.
+            numbers = {number for pwe in self._pwes.values() for number in (pwe.number, pwe.bridge) if number}
+            bridges = (self._links.find(name) for name in {pwe.param.bridge for pwe in self._pwes.values()} if name)
+            numbers.update(bridge.number for bridge in bridges if bridge)
+        return {number: self._links.find(number) for number in numbers}
+
+    def _follow_bridge(self, interface: str, there: Link | None, policy: Policy, *, gone: bool) -> None:
+        """Put an interface into ``there``, which has the name of its bridge, unless it is the one that it knows.
+
+        One that it knows stays its bridge under another name too, and an operator may take the interface out of it.
+        """
+        pwe = self._pwes[interface]
+        if gone:
+            log(Line.BRIDGE_AWAITED, interface=interface, bridge=pwe.param.bridge)
+        seen = 0 if gone else pwe.bridge
+        if there and there.number != seen:
+            seen = there.number
+            try:
+                policy.check_bridge(pwe.param)
+                self._links.join(pwe.number, _check_bridge(there))
+                log(Line.BRIDGE_JOINED, interface=interface, bridge=there.name)
+            except (Refused, OSError) as error:
+                log(Line.BRIDGE_NOT_JOINED, interface=interface, bridge=there.name, error=error)
+        self._pwes[interface] = pwe._replace(bridge=seen)
 
     def close(self) -> None:
         """Remove all that was made."""
@@ -214,14 +254,10 @@ class Registry:
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
         return mtu
 
-    def _master(self, param: PweParam, before: _Pwe | None) -> int | None:
-        """Index of the bridge; without one, what an operator has chosen stays unless it was a client's choice."""
-        if not param.bridge:
-            return 0 if before and before.param.bridge else None
-        bridge = self._links.find(param.bridge)
-        if bridge is None or bridge.kind != "bridge":
-            raise OSError(errno.ENODEV, f"no bridge {param.bridge}")
-        return bridge.number
+    def _bridge(self, param: PweParam) -> int:
+        """Index of the bridge, 0 if it is not there, yet or at all; OSError if something else has its name."""
+        bridge = self._links.find(param.bridge) if param.bridge else None
+        return _check_bridge(bridge) if bridge else 0
 
     def _create(self, param: PweParam, mtu: int, master: int | None) -> int:
         index = self._planes[param.plane].create(param)
@@ -243,10 +279,26 @@ class Registry:
                 before = replace(old.param, listener=old.param.listener or param.listener)  # it may be an adopted one
                 number = plane.modify(before)
                 self._pwes[param.interface] = old._replace(number=number)
-                back = self._master(old.param, old._replace(param=param))
+                back = _master(old.param, self._bridge(old.param), old._replace(param=param))
                 self._links.configure(number, mtu=old.mtu, up=old.up, master=back)
             raise
         return number
 
     def _forget(self, interface: str) -> None:
         self._planes[self._pwes.pop(interface).param.plane].delete(interface)
+
+
+def _check_bridge(link: Link) -> int:
+    """Index of a bridge; OSError as Linux has it for anything else."""
+    if link.kind != "bridge":
+        raise OSError(errno.EOPNOTSUPP, f"{link.name} is no bridge")
+    return link.number
+
+
+def _master(param: PweParam, bridge: int, before: _Pwe | None) -> int | None:
+    """Index to put an interface into, 0 for none, None to leave it: what an operator has chosen stays there.
+
+    A bridge that a client has chosen is left when the client chooses none, or another that is not there.
+    """
+    left = before is not None and before.param.bridge not in ("", param.bridge)
+    return bridge or (0 if left else None)

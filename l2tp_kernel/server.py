@@ -173,7 +173,7 @@ class Server:
                     self._lost(client)
 
     def _follow(self) -> None:
-        for interface, up in self._registry.follow():
+        for interface, up in self._registry.follow(self._policy):
             event: list[object] = [EventKind.PWE_GONE, interface]
             if up is None:
                 log(Line.INTERFACE_REMOVED_BY_OTHERS, interface=interface)

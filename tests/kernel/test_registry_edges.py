@@ -87,7 +87,7 @@ class Links:
         raise OSError(self.error, "netlink")
 
 
-LINK = Link(number=5, mtu=1400, kind="", up=True, label="")
+LINK = Link(number=5, name="pw0", mtu=1400, kind="", up=True, label="")
 
 POLICY = Policy(
     clients=frozenset({0}),
@@ -161,7 +161,7 @@ def test_a_name_taken_in_between_is_refused(registry: Registry, plane: MemoryPla
 
 def test_only_lost_messages_are_made_good_other_errors_are_told(registry: Registry, links: Links) -> None:
     links.error = errno.ENOBUFS
-    assert registry.follow() == []
+    assert registry.follow(POLICY) == []
     links.error = errno.EBADF
     with pytest.raises(OSError, match="netlink"):
-        registry.follow()
+        registry.follow(POLICY)
