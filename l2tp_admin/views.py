@@ -22,14 +22,23 @@ TUNNEL_STATES = {
 }
 """What a control connection's state means (RFC 3931, section 7.2)."""
 
+STATIC_TUNNEL_STATES = {
+    "idle": "its sessions are removed",
+    "probing": "HELLO was sent, the peer's answer is awaited",
+    "established": "its sessions may carry frames",
+}
+"""What the state of a static tunnel means."""
+
 SESSION_STATES = {
     "idle": "there is no session",
     "wait-control-conn": "the control connection is awaited, or the turn to call",
     "wait-reply": "ICRQ was sent, the peer's ICRP is awaited",
     "wait-connect": "ICRP was sent, the peer's ICCN is awaited",
+    "wait-helper": "l2tp-kernel is making the pseudowire",
+    "wait-peer": "the peer does not answer, so the interface is down",
     "established": "the session is up",
 }
-"""What a session's state means (RFC 3931, section 7.3)."""
+"""What a session's state means: RFC 3931, section 7.3, and the two of static sessions."""
 
 
 class Column(NamedTuple):
@@ -135,20 +144,21 @@ def headline(tunnel: Row) -> str:
     name = tunnel["name"]
     if tunnel["state"] == "established":
         return f"tunnel {name} is up" + (f" for {duration(tunnel['uptime'])}" if tunnel["uptime"] is not None else "")
-    return f"tunnel {name} is not up: {tunnel['last_error'] or TUNNEL_STATES.get(tunnel['state'], tunnel['state'])}"
+    return f"tunnel {name} is not up: {tunnel['last_error'] or _meanings(tunnel).get(tunnel['state'], tunnel['state'])}"
 
 
 def tunnel_facts(tunnel: Row) -> list[Fact]:
     """Return everything that is known of one tunnel, what an operator asks first coming first."""
     state = tunnel["state"]
-    meaning = TUNNEL_STATES.get(state)
+    meaning = _meanings(tunnel).get(state)
+    static = tunnel["mode"] == "static"
     return [
         Fact("state", f"{state}: {meaning}" if meaning else state, is_state=True),
         Fact("last error", tunnel["last_error"] or "none"),
         Fact("next attempt", _next_attempt(tunnel)),
         Fact("peer", f"{peer(tunnel)} over {tunnel['encapsulation'].upper()}"),
         Fact("local address", tunnel["local_address"] or "chosen by routing"),
-        *(() if state == "idle" else _connection_facts(tunnel)),
+        *(_static_facts(tunnel) if static else () if state == "idle" else _connection_facts(tunnel)),
         Fact("sessions", f"{tunnel['sessions_established']} established of {tunnel['sessions_configured']}"),
     ]
 
@@ -159,6 +169,23 @@ def _connection_facts(tunnel: Row) -> list[Fact]:
         Fact("peer says", _identity(tunnel)),
         Fact("authentication", "message digest" if tunnel["authenticated"] else "none"),
         Fact("begun by", "this end" if tunnel["initiator"] else "the peer"),
+        *_channel_facts(tunnel),
+    ]
+
+
+def _static_facts(tunnel: Row) -> list[Fact]:
+    """Return what is known of a static tunnel; messages only where it has identifiers for them."""
+    interval = tunnel["hello_interval"]
+    return [
+        Fact("mode", "static: identifiers and cookies are configured"),
+        Fact("dead peers", "are not found out" if interval is None else f"HELLO every {duration(interval)}"),
+        *(_channel_facts(tunnel) if tunnel["local_connection_id"] else ()),
+    ]
+
+
+def _channel_facts(tunnel: Row) -> list[Fact]:
+    """Return what is known of the control messages."""
+    return [
         Fact("connection ids", f"{_connection_id(tunnel, 'local')} local, {_connection_id(tunnel, 'peer')} peer"),
         Fact("sequence", f"Ns {tunnel['ns']}, Nr {tunnel['nr']}"),
         Fact(
@@ -190,7 +217,7 @@ def session_facts(session: Row) -> list[Fact]:
         Fact("last error", session["last_error"] or "none"),
         Fact("tunnel", session["tunnel"]),
         Fact("interface", session["interface"] + (f", MTU {session['mtu']}" if session["mtu"] else "")),
-        Fact("remote end id", session["remote_end_id"]),
+        *((Fact("remote end id", session["remote_end_id"]),) if session["remote_end_id"] else ()),
         Fact("pseudowire", session["pseudowire_type"]),
         Fact(
             "session ids",
@@ -253,12 +280,16 @@ def drop_facts(sessions: list[Row]) -> list[Fact]:
     ]
 
 
+def _meanings(tunnel: Row) -> Mapping[str, str]:
+    return STATIC_TUNNEL_STATES if tunnel["mode"] == "static" else TUNNEL_STATES
+
+
 def _next_attempt(tunnel: Row) -> str:
     if tunnel["next_attempt"] is not None:
         return f"in {int(tunnel['next_attempt'])} s"
     if not tunnel["enabled"]:
         return f"none until: l2tp-admin up {tunnel['name']}"
-    if tunnel["state"] == "idle":
+    if tunnel["state"] == "idle" and tunnel["mode"] != "static":
         return "none is planned; the peer may begin"
     return "none needed" if tunnel["state"] == "established" else "under way"
 

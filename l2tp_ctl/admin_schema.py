@@ -150,6 +150,7 @@ class Session(TypedDict):
     state: str
     interface: str
     remote_end_id: str
+    """Empty for a static session."""
     pseudowire_type: str
     """``ethernet`` or ``vlan``."""
     local_session_id: int
@@ -168,6 +169,8 @@ class Tunnel(TypedDict):
     """One tunnel in an answer."""
 
     name: str
+    mode: str
+    """``signalled`` or ``static``."""
     state: str
     encapsulation: str
     local_address: str
@@ -186,6 +189,8 @@ class Tunnel(TypedDict):
     retransmissions: int
     authenticated: bool
     initiator: bool
+    hello_interval: float | None
+    """Seconds of silence before a HELLO, or from one to the next in a static tunnel; null where none is sent."""
     sessions_configured: int
     sessions_established: int
     uptime: float | None

@@ -57,19 +57,26 @@ class Connection:
     """The transport of one control connection.
 
     ``receiver`` gets each message once and in order; ``failure`` is called when the peer acknowledges no more.
+    ``local_id`` is our Control Connection ID, a random one where it is 0.
     """
 
     def __init__(
-        self, context: Context, settings: TunnelSettings, address: Address, authentication: Authentication
+        self,
+        context: Context,
+        settings: TunnelSettings,
+        address: Address,
+        authentication: Authentication,
+        *,
+        local_id: int = 0,
     ) -> None:
         self.context = context
         self.settings = settings
         self.address = address
         self.authentication = authentication
-        self.local_id = context.connection_id()
+        self.local_id = local_id or context.connection_id()
         self.peer_id = 0
         """The peer's Control Connection ID, 0 until it told us."""
-        self.channel = Channel(retry=settings.retry, receive_window=settings.receive_window, limits=context.limits)
+        self.channel = self._new_channel()
         self.dialect = dialects.initial(settings.compatibility)
         self.last_received = 0.0
         self.receiver: Receiver | None = None
@@ -218,6 +225,10 @@ class Connection:
     def log(self, entry: Entry, **fields: Field) -> None:
         """Log an entry with our Control Connection ID as its ``tunnel_id``."""
         self.context.log(entry, tunnel=self.settings.name, session="", tunnel_id=self.local_id, **fields)
+
+    def _new_channel(self) -> Channel:
+        settings = self.settings
+        return Channel(retry=settings.retry, receive_window=settings.receive_window, limits=self.context.limits)
 
     def _acknowledged(self, header: Header, now: float) -> None:
         if not self.channel.acknowledge(header.nr, now):

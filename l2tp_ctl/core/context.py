@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Container, Hashable
+from typing import TYPE_CHECKING, Protocol
 
 from l2tp_ctl.catalogue import Entry, Field
 from l2tp_ctl.core.calls import Calls
@@ -24,6 +24,16 @@ _COMPLAINTS = 1024
 """Complaints remembered at once."""
 
 
+class Asker(Protocol):
+    """A session, signalled or static, that has asked the helper for something."""
+
+    def pwe_answer(self, now: float, *, mtu: int, error: str) -> None:
+        """Take the helper's answer: the interface's MTU, or an error's name."""
+
+    def helper_lost(self, now: float) -> None:
+        """Take note that no answer will come."""
+
+
 class Context:
     """Shared by the endpoint, its peers, tunnels, sessions and connections."""
 
@@ -38,8 +48,11 @@ class Context:
         self.connections: dict[int, Connection] = {}
         """By our Control Connection ID; closed ones stay while they linger."""
         self.sessions: dict[int, Session] = {}
-        """By our session id, from the first message of a session to its end."""
-        self.requests: dict[int, Session] = {}
+        """By our session id, from the first message of a session to its end; static ones are not among them."""
+        self.reserved_connection_ids: frozenset[int] = frozenset()
+        self.reserved_session_ids: frozenset[int] = frozenset()
+        """What static tunnels are configured with, and nobody else is given."""
+        self.requests: dict[int, Asker] = {}
         """Unanswered helper requests."""
         self.effects: list[Effect] = []
         self._touched: dict[Connection, None] = {}
@@ -74,18 +87,18 @@ class Context:
 
     def connection_id(self) -> int:
         """Return a Control Connection ID that is not in use: random and never 0 (RFC 3931, section 5.4.3)."""
-        return self._unused(self.connections)
+        return self._unused(self.connections, self.reserved_connection_ids)
 
     def session_id(self) -> int:
         """Return a session id that is not in use: random and never 0 (RFC 3931, section 5.4.4)."""
-        return self._unused(self.sessions)
+        return self._unused(self.sessions, self.reserved_session_ids)
 
     def serial(self) -> int:
         """Return the next Serial Number (RFC 3931, section 5.4.4)."""
         self._serial = (self._serial + 1) & 0xFFFFFFFF
         return self._serial
 
-    def request(self, session: Session) -> int:
+    def request(self, session: Asker) -> int:
         """Return a number for a helper request whose answer goes to ``session``."""
         self._request += 1
         self.requests[self._request] = session
@@ -95,8 +108,8 @@ class Context:
         """Return ``seconds`` less up to ``share`` of it at random, so that many timers do not fire at once."""
         return seconds * (1 - share * int.from_bytes(self.entropy(2), "big") / 0xFFFF)
 
-    def _unused(self, used: dict[int, Connection] | dict[int, Session]) -> int:
+    def _unused(self, used: Container[int], reserved: Container[int]) -> int:
         while True:
             number = int.from_bytes(self.entropy(4), "big")
-            if number and number not in used:
+            if number and number not in used and number not in reserved:
                 return number

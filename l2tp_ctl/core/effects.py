@@ -23,7 +23,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pseudowire:
-    """One pseudowire end as signalled: what the helper is told by ``set_pwe_param``.
+    """One pseudowire end as signalled or configured: what the helper is told by ``set_pwe_param``.
 
     Field for field the helper's own PweParam, in the core's words; see there for units and ranges.
     """
@@ -81,7 +81,7 @@ class StateChange:
     """Empty when the tunnel itself changed."""
     state: str
     reason: str = ""
-    """Why it is idle now, as far as that is known; empty in every other state."""
+    """Why it is down now, as far as that is known: idle, or a static one whose peer does not answer; else empty."""
 
 
 Effect: TypeAlias = Send | SetPwe | DeletePwe | Log | StateChange

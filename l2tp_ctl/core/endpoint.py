@@ -6,7 +6,8 @@ Events go in by the methods, each with the time; what is to be done comes out of
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
 
 from l2tp_ctl.catalogue import Entry
 from l2tp_ctl.core.avp import RawAvp, split_avps
@@ -20,9 +21,22 @@ from l2tp_ctl.core.message import MessageType, Result
 from l2tp_ctl.core.peer import Peer
 from l2tp_ctl.core.results import CallResult
 from l2tp_ctl.core.session import Session
-from l2tp_ctl.core.settings import Address, Limits, TunnelSettings
+from l2tp_ctl.core.settings import (
+    Address,
+    AnyTunnelSettings,
+    Encapsulation,
+    Limits,
+    StaticTunnelSettings,
+    TunnelSettings,
+)
+from l2tp_ctl.core.static_connection import StaticConnection
+from l2tp_ctl.core.static_session import StaticSession
+from l2tp_ctl.core.static_tunnel import StaticTunnel
 from l2tp_ctl.core.templates import Template, TemplateSettings, choose
 from l2tp_ctl.core.views import TunnelView
+
+Configured: TypeAlias = Peer | StaticTunnel
+"""What one tunnel of the configuration becomes."""
 
 _PROBE_VERSION = 2
 _CONNECTION_ID_AVP = 61
@@ -56,7 +70,7 @@ class Endpoint:
 
     def __init__(
         self,
-        tunnels: Iterable[TunnelSettings],
+        tunnels: Iterable[AnyTunnelSettings],
         *,
         entropy: Callable[[int], bytes],
         templates: Iterable[TemplateSettings] = (),
@@ -65,10 +79,13 @@ class Endpoint:
         self._context = Context(entropy, limits or Limits())
         self._started = False
         self._templates = [Template(self._context, settings) for settings in templates]
-        self._peers = [Peer(self._context, settings) for settings in tunnels]
-        self._by_address = {
-            (peer.settings.address.encapsulation, peer.settings.address.peer): peer for peer in self._peers
-        }
+        self._peers: list[Configured] = []
+        self._by_address: dict[tuple[Encapsulation, str], Peer] = {}
+        """Those that signal."""
+        configured = tuple(tunnels)
+        self._reserve(configured, 0.0)
+        for settings in configured:
+            self._peers.append(self._make(settings))
         self.counters: Counter[str] = self._context.counters
         """Datagrams and messages by what became of them."""
 
@@ -109,12 +126,16 @@ class Endpoint:
         """Take note that somebody else removed a pseudowire's interface."""
         for session in self._on_interface(interface):
             session.close(Result(CallResult.CIRCUIT, text="the interface was removed"), now)
+        for static in self._static_on(interface):
+            static.gone(now)
         self._context.flush(now)
 
     def link_changed(self, interface: str, up: bool, now: float) -> None:  # noqa: FBT001 - an event's value
         """Take note that an interface was set up or down."""
         for session in self._on_interface(interface):
             session.link_changed(up=up, now=now)
+        for static in self._static_on(interface):
+            static.link_changed(up=up)
         self._context.flush(now)
 
     def helper_lost(self, now: float) -> None:
@@ -128,6 +149,8 @@ class Endpoint:
         """Tell a new helper what should exist."""
         for session in [*self._context.sessions.values()]:
             session.helper_back()
+        for tunnel in self._static():
+            tunnel.helper_back(now)
         self._context.flush(now)
 
     # ---- Operators.
@@ -175,22 +198,20 @@ class Endpoint:
         return [peer.settings.name for peer in found]
 
     def reload(
-        self, tunnels: Iterable[TunnelSettings], now: float, *, templates: Iterable[TemplateSettings] = ()
+        self, tunnels: Iterable[AnyTunnelSettings], now: float, *, templates: Iterable[TemplateSettings] = ()
     ) -> None:
         """Take a new configuration; what it does not change goes on untouched, and what was put down stays down."""
         down = {peer.settings.name for peer in self._peers if peer.down}
         wanted = {settings.name: settings for settings in tunnels}
+        self._reserve(wanted.values(), now)
         made = [peer for template in self._templates for peer in template.peers.values()]
         known = {template.settings: template for template in self._templates}
         self._templates = [known.get(one) or Template(self._context, one) for one in templates]
-        staying = [peer for template in self._templates for peer in template.peers.values()]
+        staying: list[Configured] = [peer for template in self._templates for peer in template.peers.values()]
         for peer in [*self._peers]:
-            settings = peer.settings if peer in staying else None if peer in made else wanted.get(peer.settings.name)
-            if settings is None or settings.address != peer.settings.address:
+            if peer not in staying and (peer in made or not _takes(peer, wanted.get(peer.settings.name), now)):
                 self._forget(peer)
                 peer.stop(now)
-            elif settings != peer.settings:
-                peer.reconfigure(settings, now)
         present = {peer.settings.name: peer for peer in self._peers}
         self._peers = [
             present.get(name) or self._add(settings, now, down=name in down) for name, settings in wanted.items()
@@ -279,20 +300,46 @@ class Endpoint:
         self._by_address[address.encapsulation, address.peer] = peer
         return peer
 
-    def _add(self, settings: TunnelSettings, now: float, *, down: bool) -> Peer:
+    # ---- What the configuration names.
+
+    def _make(self, settings: AnyTunnelSettings) -> Configured:
+        if isinstance(settings, StaticTunnelSettings):
+            return StaticTunnel(self._context, settings)
         peer = Peer(self._context, settings)
-        peer.down = down
         self._by_address[settings.address.encapsulation, settings.address.peer] = peer
+        return peer
+
+    def _add(self, settings: AnyTunnelSettings, now: float, *, down: bool) -> Configured:
+        peer = self._make(settings)
+        peer.down = down
         if self._started:
             peer.start(now)
         return peer
 
-    def _forget(self, peer: Peer) -> None:
+    def _forget(self, peer: Configured) -> None:
         if peer in self._peers:
             self._peers.remove(peer)
             key = peer.settings.address.encapsulation, peer.settings.address.peer
-            if self._by_address[key] is peer:  # and not a configured tunnel that has taken its place since
+            if self._by_address.get(key) is peer:  # and not a configured tunnel that has taken its place since
                 del self._by_address[key]
+
+    def _static(self) -> Iterator[StaticTunnel]:
+        return (peer for peer in self._peers if isinstance(peer, StaticTunnel))
+
+    def _reserve(self, tunnels: Iterable[AnyTunnelSettings], now: float) -> None:
+        """Have nobody else use the identifiers of static tunnels: who was given one by chance begins anew without."""
+        context = self._context
+        static = [settings for settings in tunnels if isinstance(settings, StaticTunnelSettings)]
+        context.reserved_connection_ids = frozenset(settings.local_connection_id for settings in static)
+        context.reserved_session_ids = frozenset(one.local_session_id for each in static for one in each.sessions)
+        for number in context.reserved_session_ids & context.sessions.keys():
+            context.sessions[number].close(Result(CallResult.ADMINISTRATIVE, text="its id is a static session's"), now)
+        for peer in self._by_address.values():
+            peer.yield_ids(context.reserved_connection_ids, now)
+        context.flush(now)
+        for number in context.reserved_connection_ids & context.connections.keys():
+            if not isinstance(connection := context.connections[number], StaticConnection):
+                connection.release(now)
 
     def _dropped(self, error: ProtocolError, data: bytes, address: Address, now: float) -> None:
         self.counters[f"dropped-{error.drop.value}"] += 1
@@ -319,3 +366,21 @@ class Endpoint:
 
     def _on_interface(self, interface: str) -> list[Session]:
         return [one for one in self._context.sessions.values() if one.settings.interface == interface]
+
+    def _static_on(self, interface: str) -> list[StaticSession]:
+        return [one for tunnel in self._static() for one in tunnel.sessions if one.settings.interface == interface]
+
+
+def _takes(peer: Configured, settings: AnyTunnelSettings | None, now: float) -> bool:
+    """Give a configured tunnel its new settings; False where it has none, or cannot become what they say."""
+    if settings is None or settings.address != peer.settings.address:
+        return False
+    if isinstance(peer, StaticTunnel) and isinstance(settings, StaticTunnelSettings):
+        if settings != peer.settings:
+            peer.reconfigure(settings, now)
+        return True
+    if isinstance(peer, Peer) and isinstance(settings, TunnelSettings):
+        if settings != peer.settings:
+            peer.reconfigure(settings, now)
+        return True
+    return False

@@ -46,6 +46,8 @@ class Drop(Enum):
     """Ns is beyond the receive window."""
     ACKNOWLEDGEMENT = "acknowledgement"
     """Nr acknowledges what was never sent."""
+    STATIC = "static"
+    """Neither a HELLO nor an acknowledgement, and the tunnel is a static one."""
 
 
 class ProtocolError(Exception):

@@ -6,7 +6,7 @@ so the new control connection grows beside the old one and replaces it only once
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 
 from l2tp_ctl.catalogue import Entry
@@ -19,7 +19,7 @@ from l2tp_ctl.core.errors import Drop, ProtocolError
 from l2tp_ctl.core.header import Header
 from l2tp_ctl.core.message import MessageType, Result
 from l2tp_ctl.core.results import StopResult
-from l2tp_ctl.core.settings import Address, TunnelSettings
+from l2tp_ctl.core.settings import Address, Mode, TunnelSettings
 from l2tp_ctl.core.tables import TunnelState
 from l2tp_ctl.core.timers import Timer
 from l2tp_ctl.core.tunnel import Tunnel
@@ -30,7 +30,7 @@ _CHANGEABLE = ("secrets", "hidden", "hello_interval", "retry", "reconnect_interv
 
 PUT_DOWN = "put down by the operator"
 
-_START_SPREAD = 0.5
+START_SPREAD = 0.5
 """Seconds over which the first attempts of many tunnels are spread."""
 
 
@@ -67,7 +67,7 @@ class Peer:
         """Begin the first attempt, if it is ours to begin."""
         self.since = now
         if self.current is None:
-            self._plan(now, self.context.spread(_START_SPREAD, 1.0))
+            self._plan(now, self.context.spread(START_SPREAD, 1.0))
 
     def receive_sccrq(self, data: bytes, header: Header, avps: Sequence[RawAvp], address: Address, now: float) -> None:
         """Take an SCCRQ from this peer.  Raises ProtocolError where it is dropped."""
@@ -145,6 +145,12 @@ class Peer:
             self._hold()
         elif self.current is None and self.next_attempt is None:
             self._plan(now, 0.0)
+
+    def yield_ids(self, ids: Container[int], now: float) -> None:
+        """End what has one of these Control Connection IDs of ours: a static tunnel is configured with it."""
+        for tunnel in [*self._tunnels()]:
+            if tunnel.connection.local_id in ids:
+                tunnel.close(Result(StopResult.CLEAR, text="its id is a static tunnel's"), now, soon=True)
 
     def stop(self, now: float) -> None:
         """End everything for good: this end is going away."""
@@ -260,6 +266,7 @@ class Peer:
         connection, channel = tunnel.connection, tunnel.connection.channel
         return TunnelView(
             name=self.settings.name,
+            mode=Mode.SIGNALLED,
             state=tunnel.state.value,
             address=connection.address,
             local_connection_id=connection.local_id,
@@ -275,6 +282,7 @@ class Peer:
             retransmissions=channel.retransmissions,
             authenticated=connection.authentication.required,
             initiator=tunnel.initiator,
+            hello_interval=self.settings.hello_interval,
             since=tunnel.since,
             next_attempt=None,
             last_error=tunnel.last_error or self.last_error,
@@ -286,6 +294,7 @@ class Peer:
     def _idle_view(self) -> TunnelView:
         return TunnelView(
             name=self.settings.name,
+            mode=Mode.SIGNALLED,
             state=TunnelState.IDLE.value,
             address=self.settings.address,
             local_connection_id=0,
@@ -301,6 +310,7 @@ class Peer:
             retransmissions=0,
             authenticated=bool(self.settings.secrets),
             initiator=self.settings.initiate,
+            hello_interval=self.settings.hello_interval,
             since=self.since,
             next_attempt=self.next_attempt,
             last_error=PUT_DOWN if self.down else self.last_error,

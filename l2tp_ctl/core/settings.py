@@ -7,6 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
+from typing import TypeAlias
+
+
+class Mode(Enum):
+    """Where a tunnel's identifiers and cookies come from."""
+
+    SIGNALLED = "signalled"
+    """Both ends assign them in RFC 3931's control messages."""
+    STATIC = "static"
+    """Both ends are configured with them."""
 
 
 class Encapsulation(Enum):
@@ -139,6 +149,51 @@ class TunnelSettings:
     receive_window: int = 16
     """Receive Window Size that we advertise."""
     sessions: tuple[SessionSettings, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaticSessionSettings:
+    """One pseudowire whose parameters both ends are configured with: the same ones, the other way round."""
+
+    name: str
+    """Unique in the whole configuration."""
+    interface: str
+    local_session_id: int
+    """1..4294967295: what the frames to us carry."""
+    peer_session_id: int
+    """1..4294967295: what ours carry."""
+    local_cookie: bytes = field(default=b"", repr=False)
+    """0, 4 or 8 octets that the frames to us must carry."""
+    peer_cookie: bytes = field(default=b"", repr=False)
+    """0, 4 or 8 octets that ours carry."""
+    mtu: int = 0
+    """Interface MTU; 0 leaves it to the path."""
+    bridge: str = ""
+    sublayer: Sublayer = Sublayer.NONE
+    """What frames carry, both ways."""
+    sequencing: Sequencing = Sequencing.NONE
+    """Which frames carry sequence numbers, both ways."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaticTunnelSettings:
+    """Configured pseudowires between the same two addresses, of which nothing is signalled."""
+
+    name: str
+    address: Address
+    local_connection_id: int = 0
+    peer_connection_id: int = 0
+    """Control Connection IDs, both 0 where there are none: then no control message is sent and none is answered."""
+    hello_interval: float | None = None
+    """Seconds from one HELLO to the next, which need the IDs; None finds no dead peer."""
+    retry: int = 10
+    """Retransmissions of a HELLO before the peer counts as dead, 1..99."""
+    reconnect_interval: float = 10.0
+    """Seconds from a pseudowire that could not be made to the next attempt."""
+    sessions: tuple[StaticSessionSettings, ...] = ()
+
+
+AnyTunnelSettings: TypeAlias = TunnelSettings | StaticTunnelSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from l2tp_ctl.core.settings import Address
+from l2tp_ctl.core.settings import Address, Mode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionView:
-    """One configured session.  Session ids are 0 and cookie lengths 0 until they are known."""
+    """One configured session.  Session ids are 0 and cookie lengths 0 until they are known.
+
+    A static session knows them always, and has no Remote End ID.
+    """
 
     name: str
     tunnel: str
@@ -17,7 +20,10 @@ class SessionView:
     remote_end_id: bytes
     pseudowire_type: int
     state: str
-    """``idle``, ``wait-control-conn``, ``wait-reply``, ``wait-connect`` or ``established`` (RFC 3931, section 7.3)."""
+    """``idle``, ``wait-control-conn``, ``wait-reply``, ``wait-connect`` or ``established`` (RFC 3931, section 7.3).
+
+    A static one is ``idle``, ``wait-helper``, ``wait-peer`` or ``established``.
+    """
     local_session_id: int
     peer_session_id: int
     local_cookie_length: int
@@ -34,11 +40,18 @@ class SessionView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TunnelView:
-    """One configured tunnel and its control connection, if it has one."""
+    """One configured tunnel and its control connection, if it has one.
+
+    A static tunnel has the configured Control Connection IDs, and its peer says nothing of itself.
+    """
 
     name: str
+    mode: Mode
     state: str
-    """``idle``, ``wait-ctl-reply``, ``wait-ctl-conn`` or ``established`` (RFC 3931, section 7.2)."""
+    """``idle``, ``wait-ctl-reply``, ``wait-ctl-conn`` or ``established`` (RFC 3931, section 7.2).
+
+    A static one is ``idle``, ``probing`` or ``established``.
+    """
     address: Address
     local_connection_id: int
     peer_connection_id: int
@@ -55,10 +68,15 @@ class TunnelView:
     authenticated: bool
     initiator: bool
     """Whether this end began the control connection."""
+    hello_interval: float | None
+    """Seconds of silence before a HELLO, or from one to the next in a static tunnel; None sends none."""
     since: float
     """Time of the last change of state, on the Endpoint's clock."""
     next_attempt: float | None
-    """When the next SCCRQ is due, on the Endpoint's clock; None while connected or when this end only answers."""
+    """When the next SCCRQ is due, or a static tunnel begins, on the Endpoint's clock.
+
+    None while connected or when this end only answers.
+    """
     last_error: str
     down: bool
     """Whether an operator put it down."""

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from l2tp_ctl.admin_schema import Captured, Latency, Peer, Session, Statistics, Tunnel
 from l2tp_ctl.core.errors import Drop
-from l2tp_ctl.core.settings import Address, PseudowireType
+from l2tp_ctl.core.settings import Address, Mode, PseudowireType
 from l2tp_ctl.core.views import SessionView, TunnelView
 from l2tp_kernel.schema import Counters
 
@@ -22,6 +22,7 @@ def tunnel_answer(view: TunnelView, now: float) -> Tunnel:
     address = view.address
     return Tunnel(
         name=view.name,
+        mode=view.mode.value,
         state=view.state,
         encapsulation=address.encapsulation.value,
         local_address=address.local,
@@ -30,7 +31,7 @@ def tunnel_answer(view: TunnelView, now: float) -> Tunnel:
         local_connection_id=view.local_connection_id,
         peer_connection_id=view.peer_connection_id,
         peer_host_name=_text(view.peer_host_name),
-        peer_router_id=str(ipaddress.IPv4Address(view.peer_router_id)) if view.peer_connection_id else "",
+        peer_router_id=str(ipaddress.IPv4Address(view.peer_router_id)) if _introduced(view) else "",
         peer_vendor_name=_text(view.peer_vendor_name),
         ns=view.ns,
         nr=view.nr,
@@ -40,6 +41,7 @@ def tunnel_answer(view: TunnelView, now: float) -> Tunnel:
         retransmissions=view.retransmissions,
         authenticated=view.authenticated,
         initiator=view.initiator,
+        hello_interval=view.hello_interval,
         sessions_configured=len(view.sessions),
         sessions_established=_established(view.sessions),
         uptime=_uptime(view, now),
@@ -58,7 +60,7 @@ def session_answer(view: SessionView, counters: Mapping[str, Counters], now: flo
         tunnel=view.tunnel,
         state=view.state,
         interface=view.interface,
-        remote_end_id=end_id(view.remote_end_id),
+        remote_end_id=end_id(view.remote_end_id) if view.remote_end_id else "",
         pseudowire_type=_TYPES[PseudowireType(view.pseudowire_type)],
         local_session_id=view.local_session_id,
         peer_session_id=view.peer_session_id,
@@ -92,7 +94,7 @@ def peer_answers(views: Iterable[TunnelView]) -> list[Peer]:
         peer["tunnels_established"] += view.state == _ESTABLISHED
         peer["sessions_configured"] += len(view.sessions)
         peer["sessions_established"] += _established(view.sessions)
-        if view.peer_connection_id:
+        if _introduced(view):
             peer["host_name"] = _text(view.peer_host_name)
             peer["router_id"] = str(ipaddress.IPv4Address(view.peer_router_id))
             peer["vendor_name"] = _text(view.peer_vendor_name)
@@ -142,6 +144,11 @@ def statistics(
         helper_connected=helper_connected,
         helper_requests={**helper_requests},
     )
+
+
+def _introduced(view: TunnelView) -> bool:
+    """Whether the peer has said who it is."""
+    return view.mode is Mode.SIGNALLED and view.peer_connection_id != 0
 
 
 def _established(views: Iterable[TunnelView | SessionView]) -> int:

@@ -35,6 +35,7 @@ def tunnel(name: str, state: str, **other: Any) -> dict[str, Any]:
     up = state == "established"
     return {
         "name": name,
+        "mode": "signalled",
         "state": state,
         "encapsulation": "udp",
         "local_address": "192.0.2.1",
@@ -53,6 +54,7 @@ def tunnel(name: str, state: str, **other: Any) -> dict[str, Any]:
         "retransmissions": 0 if up else 9,
         "authenticated": True,
         "initiator": True,
+        "hello_interval": 60.0,
         "sessions_configured": 1,
         "sessions_established": int(up),
         "uptime": 93784.5 if up else None,

@@ -6,28 +6,35 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any
 
-from l2tp_ctl.core import tables
+from l2tp_ctl.core import static_tables, tables
 
 _OPENING = """\
 # State machines
 
-The three machines of RFC 3931 that an Ethernet LCCE needs, as `l2tp_ctl/core/tables.py` has them; `make docs` writes
-this file from there. `OK` and `BAD` are RFC 3931's "acceptable" and "not acceptable". What is neither in a table nor
-ignored cannot happen, and would be a defect.
+The three machines of RFC 3931 that an Ethernet LCCE needs, as `l2tp_ctl/core/tables.py` has them, and the two of static
+tunnels, from `l2tp_ctl/core/static_tables.py`; `make docs` writes this file from there. `OK` and `BAD` are RFC 3931's
+"acceptable" and "not acceptable". What is neither in a table nor ignored cannot happen, and would be a defect.
 """
 
 _MACHINES: tuple[tuple[str, str, Mapping[tuple[Any, Any], tuple[Enum, Enum]], frozenset[tuple[Any, Any]]], ...] = (
-    ("Control connection", "section 7.2.1", tables.TUNNEL, tables.TUNNEL_IGNORED),
-    ("Session, the end that sent ICRQ", "section 7.3.1", tables.SENDER, tables.SENDER_IGNORED),
-    ("Session, the end that received ICRQ", "section 7.3.2", tables.RECIPIENT, tables.RECIPIENT_IGNORED),
+    ("Control connection", "RFC 3931, section 7.2.1.", tables.TUNNEL, tables.TUNNEL_IGNORED),
+    ("Session, the end that sent ICRQ", "RFC 3931, section 7.3.1.", tables.SENDER, tables.SENDER_IGNORED),
+    ("Session, the end that received ICRQ", "RFC 3931, section 7.3.2.", tables.RECIPIENT, tables.RECIPIENT_IGNORED),
+    (
+        "Static tunnel",
+        "Ours. It is probed only where it has a hello-interval.",
+        static_tables.STATIC_TUNNEL,
+        static_tables.STATIC_TUNNEL_IGNORED,
+    ),
+    ("Static session", "Ours.", static_tables.STATIC_SESSION, static_tables.STATIC_SESSION_IGNORED),
 )
 
 
 def text() -> str:
     """Return the document."""
     parts = [_OPENING]
-    for name, section, rows, ignored in _MACHINES:
-        parts += [f"## {name}", "", f"RFC 3931, {section}.", "", *_diagram(rows), "", *_table(rows, ignored), ""]
+    for name, source, rows, ignored in _MACHINES:
+        parts += [f"## {name}", "", source, "", *_diagram(rows), "", *_table(rows, ignored), ""]
     return "\n".join(parts)
 
 

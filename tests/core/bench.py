@@ -21,7 +21,15 @@ from l2tp_ctl.core.endpoint import Endpoint
 from l2tp_ctl.core.header import Header, parse_header
 from l2tp_ctl.core.hiding import hiding_key
 from l2tp_ctl.core.message import Message, MessageType, Result
-from l2tp_ctl.core.settings import Address, Encapsulation, Limits, Secret, SessionSettings, TunnelSettings
+from l2tp_ctl.core.settings import (
+    Address,
+    AnyTunnelSettings,
+    Encapsulation,
+    Limits,
+    Secret,
+    SessionSettings,
+    TunnelSettings,
+)
 from l2tp_ctl.core.views import SessionView, TunnelView
 
 NEAR, FAR = "192.0.2.1", "192.0.2.2"
@@ -78,7 +86,7 @@ class Received:
 class Bench:
     """One Endpoint, and everything that it wanted done."""
 
-    def __init__(self, *tunnels: TunnelSettings, limits: Limits | None = None, seed: int = 0, **more: Any) -> None:
+    def __init__(self, *tunnels: AnyTunnelSettings, limits: Limits | None = None, seed: int = 0, **more: Any) -> None:
         self.now = 1000.0
         options = {"entropy": Random(seed).randbytes, "limits": limits} | more
         self.endpoint = Endpoint(tunnels or (tunnel(),), **options)
