@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from l2tp_ctl.catalogue import Entry, Level
-from l2tp_ctl.core.settings import Encapsulation, Secret, TunnelSettings
+from l2tp_ctl.core.settings import AnyTunnelSettings, Encapsulation, Secret
 from l2tp_ctl.core.templates import TemplateSettings
 from l2tp_ctl.runtime import config_schema, config_text
 from l2tp_ctl.runtime.config_reader import Reader
@@ -52,7 +52,7 @@ class Configuration:
     """``text`` or ``json``."""
     log_memory: int
     """Octets of log lines that are kept in memory."""
-    tunnels: tuple[TunnelSettings, ...]
+    tunnels: tuple[AnyTunnelSettings, ...]
     templates: tuple[TemplateSettings, ...]
     listeners: tuple[ListenAddress, ...]
     """One for each listen address and encapsulation that some tunnel or template uses there."""
@@ -161,7 +161,7 @@ def _check_addresses(reader: Reader, addresses: tuple[str, ...]) -> None:
 
 
 def _listeners(
-    tunnels: tuple[TunnelSettings, ...], templates: tuple[TemplateSettings, ...], local: Local
+    tunnels: tuple[AnyTunnelSettings, ...], templates: tuple[TemplateSettings, ...], local: Local
 ) -> Iterator[ListenAddress]:
     ways = {(tunnel.address.encapsulation, tunnel.address.local, tunnel.address.peer) for tunnel in tunnels}
     ways |= {

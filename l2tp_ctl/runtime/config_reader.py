@@ -24,6 +24,10 @@ class Reader:
         """Note one problem."""
         self.problems.append(Problem(key, remedy, entry, problem))
 
+    def unread(self, key: str) -> bool:
+        """Whether the key is there with a value that could not be read, which was reported."""
+        return key in self._tree.unread
+
     def attempt(self, key: str, read: Callable[[], T]) -> T | None:
         """Return what ``read`` returns; None, and a problem noted, where it raises BadValue."""
         try:
@@ -32,15 +36,28 @@ class Reader:
             self.report(key, bad.remedy, problem=bad.problem, entry=bad.entry)
             return None
 
-    def table(self, path: str, values: object, keys: Mapping[str, Key], inner: Collection[str] = ()) -> dict[str, Any]:
+    def table(
+        self,
+        path: str,
+        values: object,
+        keys: Mapping[str, Key],
+        inner: Collection[str] = (),
+        *,
+        elsewhere: Collection[str] = (),
+        why: str = "",
+    ) -> dict[str, Any]:
         """Return what a table says, converted, every key of the schema being there: None without a good value.
 
-        ``inner`` are names of tables inside that somebody else reads.
+        ``inner`` are names of tables inside that somebody else reads, ``elsewhere`` are keys that belong to tables
+        like this one but not to this one, and ``why``.
         """
         if not isinstance(values, dict):
             self.report(path, f"write [{path}]", problem="not a table")
             return dict.fromkeys(keys)
-        self.unknown(path, values, {*keys, *inner})
+        misplaced = [name for name in values if name in elsewhere and name not in keys]
+        for name in misplaced:
+            self.report(f"{path}.{name}", "leave it out", problem=why)
+        self.unknown(path, values, {*keys, *inner, *misplaced})
         return {name: self._value(f"{path}.{name}", name, values, key) for name, key in keys.items()}
 
     def unknown(self, path: str, values: Collection[str], known: Collection[str]) -> None:
@@ -56,7 +73,7 @@ class Reader:
         if name in values:
             return self.attempt(path, lambda: key.kind.read(values[name]))
         if key.required:
-            if self._tree.complete and path not in self._tree.unread:
+            if self._tree.complete and not self.unread(path):
                 self.report(path, f"give {key.kind.takes}", entry=Entry.NO_PARAM)
             return None
         return None if key.default is None else key.kind.read(key.default)

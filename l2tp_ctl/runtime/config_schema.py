@@ -9,13 +9,21 @@ import ipaddress
 import re
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
 from l2tp_ctl.catalogue import Entry, Level
-from l2tp_ctl.core.settings import Compatibility, DigestPolicy, Encapsulation, PseudowireType, Sequencing, Sublayer
+from l2tp_ctl.core.settings import (
+    Compatibility,
+    DigestPolicy,
+    Encapsulation,
+    Mode,
+    PseudowireType,
+    Sequencing,
+    Sublayer,
+)
 from l2tp_ctl.core.templates import NUMBER
 from l2tp_kernel.schema import NAME, Plane
 
@@ -185,6 +193,13 @@ def _remote_end_id(value: object) -> bytes:
     return bytes(_END_ID_TEXT.read(value))
 
 
+def _cookie(value: object) -> bytes:
+    """Return a cookie; what is wrong with one is told without it."""
+    if not isinstance(value, str) or not re.fullmatch("(?:[0-9A-Fa-f]{8}){0,2}", value):
+        raise BadValue("not 0, 8 or 16 hexadecimal digits", 'write two for each octet: "0123456789abcdef"')
+    return bytes.fromhex(value)
+
+
 def _path(value: object) -> Path:
     octets = text(4096).read(value)
     return Path(octets.decode())
@@ -210,7 +225,9 @@ NETWORKS = Kind("list of IPv4 and IPv6 prefixes", _networks)
 INTERFACE = Kind("interface name", _interface)
 INTERFACE_PATTERN = Kind(f"interface name with {NUMBER} in it", _interface_pattern)
 REMOTE_END_ID = Kind(f"{_END_ID_TEXT.takes}, or {_END_ID_NUMBER.takes}", _remote_end_id)
+COOKIE = Kind("0, 8 or 16 hexadecimal digits", _cookie)
 PATH = Kind("path", _path)
+IDENTIFIER = integer(1, 0xFFFFFFFF)
 PORT = integer(1, 65535)
 FLAG = choice({True: True, False: False})
 
@@ -237,6 +254,7 @@ DAEMON: Mapping[str, Key] = {
 }
 
 TUNNEL: Mapping[str, Key] = {
+    "mode": Key(choice({mode.value: mode for mode in Mode}), "signalled"),
     "peer-address": Key(ADDRESS, required=True),
     "local-address": Key(ADDRESS),
     "encapsulation": Key(choice({item.value: item for item in Encapsulation}), "udp"),
@@ -268,6 +286,26 @@ SESSION: Mapping[str, Key] = {
     "sequencing": Key(choice({"none": Sequencing.NONE, "non-ip": Sequencing.NON_IP, "all": Sequencing.ALL}), "none"),
 }
 
+STATIC_TUNNEL: Mapping[str, Key] = {
+    "mode": replace(TUNNEL["mode"], default=None, required=True),
+    "peer-address": Key(ADDRESS, required=True),
+    **{name: TUNNEL[name] for name in ("local-address", "encapsulation", "peer-port")},
+    "local-connection-id": Key(IDENTIFIER),
+    "peer-connection-id": Key(IDENTIFIER),
+    "hello-interval": replace(TUNNEL["hello-interval"], default=None),
+    **{name: TUNNEL[name] for name in ("retry", "reconnect-interval")},
+}
+"""A tunnel whose mode is "static"."""
+
+STATIC_SESSION: Mapping[str, Key] = {
+    "interface": SESSION["interface"],
+    "local-session-id": Key(IDENTIFIER, required=True),
+    "peer-session-id": Key(IDENTIFIER, required=True),
+    "local-cookie": Key(COOKIE, ""),
+    "peer-cookie": Key(COOKIE, ""),
+    **{name: SESSION[name] for name in ("mtu", "bridge", "sublayer", "sequencing")},
+}
+
 TEMPLATE: Mapping[str, Key] = {
     "addresses": Key(NETWORKS, required=True),
     "maximum": Key(integer(1, 9999), 256),
@@ -275,7 +313,7 @@ TEMPLATE: Mapping[str, Key] = {
 """A template's own keys, beside those of the tunnels that it makes."""
 
 TEMPLATE_TUNNEL: Mapping[str, Key] = {
-    name: key for name, key in TUNNEL.items() if name not in {"peer-address", "peer-port", "initiate"}
+    name: key for name, key in TUNNEL.items() if name not in {"mode", "peer-address", "peer-port", "initiate"}
 }
 
 TEMPLATE_SESSION: Mapping[str, Key] = {

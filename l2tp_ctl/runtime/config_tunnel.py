@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,15 @@ from typing import Any
 from l2tp_ctl.catalogue import Entry
 from l2tp_ctl.core.settings import (
     Address,
+    AnyTunnelSettings,
     DigestPolicy,
     Encapsulation,
+    Mode,
     Secret,
     Sequencing,
     SessionSettings,
+    StaticSessionSettings,
+    StaticTunnelSettings,
     Sublayer,
     TunnelSettings,
 )
@@ -25,6 +29,8 @@ from l2tp_ctl.runtime.config_reader import Reader
 from l2tp_ctl.runtime.config_schema import (
     L2TP_PORT,
     SESSION,
+    STATIC_SESSION,
+    STATIC_TUNNEL,
     TABLE_NAME,
     TEMPLATE,
     TEMPLATE_SESSION,
@@ -35,6 +41,9 @@ from l2tp_ctl.runtime.config_schema import (
     same_family,
 )
 from l2tp_kernel.schema import NAME
+
+_ONLY_STATIC = 'only with mode = "static"'
+_NOT_STATIC = 'not with mode = "static": nothing is signalled there'
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +65,18 @@ class TunnelReader:
         self._secret = secret
         self._taken: dict[Hashable, str] = {}
 
-    def tunnels(self, tables: object) -> tuple[TunnelSettings, ...]:
+    def tunnels(self, tables: object) -> tuple[AnyTunnelSettings, ...]:
         """Return the tunnels that are right."""
-        return tuple(
-            tunnel for path, name, table in self._named("tunnel", tables) if (tunnel := self._tunnel(path, name, table))
-        )
+        found: list[AnyTunnelSettings | None] = []
+        for path, name, table in self._named("tunnel", tables):
+            match None if self._reader.unread(f"{path}.mode") else table.get("mode", Mode.SIGNALLED.value):
+                case Mode.SIGNALLED.value:
+                    found.append(self._tunnel(path, name, table))
+                case Mode.STATIC.value:
+                    found.append(self._static_tunnel(path, name, table))
+                case _:
+                    self._unknown_mode(path, table)
+        return tuple(filter(None, found))
 
     def templates(self, tables: object) -> tuple[TemplateSettings, ...]:
         """Return the templates that are right."""
@@ -71,15 +87,12 @@ class TunnelReader:
         )
 
     def _tunnel(self, path: str, name: str, table: dict[str, Any]) -> TunnelSettings | None:
-        values = self._reader.table(path, table, TUNNEL, ["session"])
+        values = self._reader.table(path, table, TUNNEL, ["session"], elsewhere=STATIC_TUNNEL, why=_ONLY_STATIC)
         sessions = self._sessions(path, table, SESSION)
-        for place, session in sessions:
-            self._only(f"{place}.interface", ("interface", session["interface"]), "give each session its own interface")
+        self._own_interfaces(sessions)
         secrets = self._secrets(path, values)
         peer, encapsulation = values["peer-address"], values["encapsulation"]
-        local_address = self._local_address(path, "peer-address", values, () if peer is None else (peer,))
-        if encapsulation is Encapsulation.IP and values["peer-port"]:
-            self._reader.report(f"{path}.peer-port", "leave it out", problem='there are no ports with "ip"')
+        local_address = self._address(path, values)
         if peer and encapsulation:
             self._only(
                 f"{path}.peer-address",
@@ -89,6 +102,66 @@ class TunnelReader:
         if self._reader.problems:
             return None
         return self._settings(name, values, sessions, secrets, local_address)
+
+    def _static_tunnel(self, path: str, name: str, table: dict[str, Any]) -> StaticTunnelSettings | None:
+        values = self._reader.table(path, table, STATIC_TUNNEL, ["session"], elsewhere=TUNNEL, why=_NOT_STATIC)
+        sessions = self._session_tables(path, table, STATIC_SESSION, elsewhere=SESSION, why=_NOT_STATIC)
+        self._own_interfaces(sessions)
+        local_address = self._address(path, values)
+        self._check_connection_ids(path, table, values)
+        peer, encapsulation = values["peer-address"], values["encapsulation"]
+        if peer and encapsulation:
+            self._only(
+                f"{path}.peer-address",
+                ("static", encapsulation, local_address, peer, values["peer-port"] or L2TP_PORT),
+                "one static tunnel between two addresses and ports: give it more sessions",
+            )
+            listening = self._listening(local_address, peer)
+            for place, session in sessions:
+                self._only(
+                    f"{place}.local-session-id",
+                    ("local-session-id", encapsulation, listening, session["local-session-id"]),
+                    "frames that arrive at one listen address are told apart by it",
+                )
+        for place, session in sessions:
+            self._only(
+                f"{place}.peer-session-id",
+                ("peer-session-id", path, session["peer-session-id"]),
+                "the peer tells its sessions apart by it",
+            )
+        if self._reader.problems:
+            return None
+        return StaticTunnelSettings(
+            name=name,
+            address=self._way(values, local_address),
+            local_connection_id=values["local-connection-id"] or 0,
+            peer_connection_id=values["peer-connection-id"] or 0,
+            hello_interval=values["hello-interval"],
+            retry=values["retry"],
+            reconnect_interval=values["reconnect-interval"],
+            sessions=tuple(_static_session(place.rpartition(".")[2], session) for place, session in sessions),
+        )
+
+    def _check_connection_ids(self, path: str, table: dict[str, Any], values: dict[str, Any]) -> None:
+        """Check the Control Connection IDs of a static tunnel, and what needs them."""
+        keys = ("local-connection-id", "peer-connection-id")
+        watched = table.get("hello-interval", "none") != "none"
+        remedy = "HELLO needs both Control Connection IDs" if watched else "give both Control Connection IDs, or none"
+        for key in keys:
+            if key not in table and (watched or any(other in table for other in keys)):
+                self._reader.report(f"{path}.{key}", remedy, entry=Entry.NO_PARAM)
+        if not watched and "retry" in table:
+            self._reader.report(f"{path}.retry", "give hello-interval, or leave it out", problem="nothing is sent")
+        self._only(
+            f"{path}.local-connection-id",
+            ("local-connection-id", values["local-connection-id"]),
+            "the peers' messages are told apart by it",
+        )
+
+    def _unknown_mode(self, path: str, table: dict[str, Any]) -> None:
+        """Find what is wrong whichever mode was meant."""
+        self._reader.table(path, table, _either(STATIC_TUNNEL, TUNNEL), ["session"])
+        self._own_interfaces(self._session_tables(path, table, _either(STATIC_SESSION, SESSION)))
 
     def _template(self, path: str, name: str, table: dict[str, Any]) -> TemplateSettings | None:
         values = self._reader.table(path, table, {**TEMPLATE, **TEMPLATE_TUNNEL}, ["session"])
@@ -117,16 +190,9 @@ class TunnelReader:
         secrets: tuple[Secret, ...],
         local_address: str,
     ) -> TunnelSettings:
-        over_udp = values["encapsulation"] is Encapsulation.UDP
         return TunnelSettings(
             name=name,
-            address=Address(
-                encapsulation=values["encapsulation"],
-                local=local_address,
-                local_port=self._local.port or 0 if over_udp else 0,
-                peer=values["peer-address"],
-                peer_port=values["peer-port"] or L2TP_PORT if over_udp else 0,
-            ),
+            address=self._way(values, local_address),
             peer_host_name=values["hostname"],
             peer_router_id=values["router-id"],
             local_host_name=self._local.hostname or b"",
@@ -144,24 +210,52 @@ class TunnelReader:
             sessions=tuple(_session(path.rpartition(".")[2], session) for path, session in sessions),
         )
 
+    def _way(self, values: dict[str, Any], local_address: str) -> Address:
+        over_udp = values["encapsulation"] is Encapsulation.UDP
+        return Address(
+            encapsulation=values["encapsulation"],
+            local=local_address,
+            local_port=self._local.port or 0 if over_udp else 0,
+            peer=values["peer-address"],
+            peer_port=values["peer-port"] or L2TP_PORT if over_udp else 0,
+        )
+
     def _sessions(self, path: str, table: dict[str, Any], keys: Mapping[str, Key]) -> list[tuple[str, dict[str, Any]]]:
         """Return the session tables inside a tunnel's or a template's, each with its path, and check them."""
-        found = []
-        for inner, name, session_table in self._named(f"{path}.session", table.get("session", {})):
-            values = self._reader.table(inner, session_table, keys)
-            self._only(inner, ("session", name), "session names are unique in the whole file")
+        found = self._session_tables(path, table, keys, elsewhere=STATIC_SESSION, why=_ONLY_STATIC)
+        for place, values in found:
             end_id = values["remote-end-id"]
             self._only(
-                f"{inner}.remote-end-id",
+                f"{place}.remote-end-id",
                 None if end_id is None else ("remote-end-id", path, end_id),
                 "the peer tells a tunnel's sessions apart by it",
             )
+        return found
+
+    def _session_tables(
+        self,
+        path: str,
+        table: dict[str, Any],
+        keys: Mapping[str, Key],
+        *,
+        elsewhere: Collection[str] = (),
+        why: str = "",
+    ) -> list[tuple[str, dict[str, Any]]]:
+        """Return the session tables of any mode, each with its path, and check what is the same in all."""
+        found = []
+        for inner, name, session_table in self._named(f"{path}.session", table.get("session", {})):
+            values = self._reader.table(inner, session_table, keys, elsewhere=elsewhere, why=why)
+            self._only(inner, ("session", name), "session names are unique in the whole file")
             if values["sequencing"] not in {None, Sequencing.NONE} and values["sublayer"] is Sublayer.NONE:
                 self._reader.report(
                     f"{inner}.sequencing", 'set sublayer = "default"', problem="sequence numbers need a sublayer"
                 )
             found.append((inner, values))
         return found
+
+    def _own_interfaces(self, sessions: list[tuple[str, dict[str, Any]]]) -> None:
+        for place, session in sessions:
+            self._only(f"{place}.interface", ("interface", session["interface"]), "give each session its own interface")
 
     def _check_pattern(self, key: str, pattern: str | None, maximum: int | None) -> None:
         """Check every interface name that a template can make."""
@@ -209,6 +303,20 @@ class TunnelReader:
             if values[key]
         )
         return tuple(filter(None, secrets))
+
+    def _address(self, path: str, values: dict[str, Any]) -> str:
+        """Return the source address of a tunnel's, and check it and the peer's port."""
+        peer = values["peer-address"]
+        if values["encapsulation"] is Encapsulation.IP and values["peer-port"]:
+            self._reader.report(f"{path}.peer-port", "leave it out", problem='there are no ports with "ip"')
+        return self._local_address(path, "peer-address", values, () if peer is None else (peer,))
+
+    def _listening(self, local: str, peer: str) -> str | None:
+        """Return the listen address at which the frames of a tunnel arrive."""
+        for address in self._local.addresses or ():
+            if covers(address, local) if local else same_family(address, peer):
+                return address
+        return None
 
     def _local_address(self, path: str, key: str, values: dict[str, Any], peers: tuple[str, ...]) -> str:
         """Return the source address, empty to leave it to the routing table; a listener must cover it.
@@ -263,6 +371,27 @@ def _session(name: str, values: dict[str, Any]) -> SessionSettings:
         sublayer=values["sublayer"],
         sequencing=values["sequencing"],
     )
+
+
+def _static_session(name: str, values: dict[str, Any]) -> StaticSessionSettings:
+    return StaticSessionSettings(
+        name=name,
+        interface=values["interface"],
+        local_session_id=values["local-session-id"],
+        peer_session_id=values["peer-session-id"],
+        local_cookie=values["local-cookie"],
+        peer_cookie=values["peer-cookie"],
+        mtu=values["mtu"] or 0,
+        bridge=values["bridge"] or "",
+        sublayer=values["sublayer"],
+        sequencing=values["sequencing"],
+    )
+
+
+def _either(one: Mapping[str, Key], other: Mapping[str, Key]) -> dict[str, Key]:
+    """Return the keys of two schemas, of which only those are required that both require."""
+    required = {name for name in one.keys() & other.keys() if one[name].required and other[name].required}
+    return {name: replace(key, required=name in required) for name, key in {**one, **other}.items()}
 
 
 def covers(listening: str, local: str) -> bool:

@@ -5,14 +5,24 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from l2tp_ctl.core.settings import Encapsulation, PseudowireType, SessionSettings, TunnelSettings
+from l2tp_ctl.core.settings import (
+    Address,
+    AnyTunnelSettings,
+    Encapsulation,
+    Mode,
+    PseudowireType,
+    SessionSettings,
+    StaticSessionSettings,
+    StaticTunnelSettings,
+    TunnelSettings,
+)
 from l2tp_ctl.core.templates import TemplateSettings
 from l2tp_ctl.runtime.admin_views import end_id
 from l2tp_ctl.runtime.config_file import Configuration
 
 
 def config_view(configuration: Configuration) -> dict[str, Any]:
-    """Return everything that holds, defaults included; of passwords only how many there are."""
+    """Return everything that holds, defaults included; of passwords only how many, of cookies how long they are."""
     return {
         "daemon": {
             "kernel-directory": str(configuration.kernel_directory),
@@ -31,12 +41,32 @@ def config_view(configuration: Configuration) -> dict[str, Any]:
     }
 
 
-def _tunnel(settings: TunnelSettings) -> dict[str, Any]:
-    address = settings.address
+def _tunnel(settings: AnyTunnelSettings) -> dict[str, Any]:
+    if isinstance(settings, StaticTunnelSettings):
+        return _static_tunnel(settings)
+    own = {"mode": Mode.SIGNALLED.value, **_peer(settings.address)}
+    return {**own, **_common(settings), "initiate": settings.initiate} | _sessions(settings)
+
+
+def _static_tunnel(settings: StaticTunnelSettings) -> dict[str, Any]:
+    told = {
+        "mode": Mode.STATIC.value,
+        **_peer(settings.address),
+        "local-address": settings.address.local,
+        "encapsulation": settings.address.encapsulation.value,
+        "local-connection-id": settings.local_connection_id,
+        "peer-connection-id": settings.peer_connection_id,
+        "hello-interval": "none" if settings.hello_interval is None else int(settings.hello_interval),
+        "retry": settings.retry,
+        "reconnect-interval": int(settings.reconnect_interval),
+        "session": {session.name: _static_session(session) for session in settings.sessions},
+    }
+    return {key: value for key, value in told.items() if value not in (0, "")}
+
+
+def _peer(address: Address) -> dict[str, Any]:
     ports = {"peer-port": address.peer_port} if address.encapsulation is Encapsulation.UDP else {}
-    return {"peer-address": address.peer, **ports, **_common(settings), "initiate": settings.initiate} | _sessions(
-        settings
-    )
+    return {"peer-address": address.peer, **ports}
 
 
 def _template(template: TemplateSettings) -> dict[str, Any]:
@@ -65,6 +95,21 @@ def _common(settings: TunnelSettings) -> dict[str, Any]:
 
 def _sessions(settings: TunnelSettings) -> dict[str, Any]:
     return {"session": {session.name: _session(session) for session in settings.sessions}}
+
+
+def _static_session(session: StaticSessionSettings) -> dict[str, Any]:
+    told = {
+        "interface": session.interface,
+        "local-session-id": session.local_session_id,
+        "peer-session-id": session.peer_session_id,
+        "local-cookie-length": len(session.local_cookie),
+        "peer-cookie-length": len(session.peer_cookie),
+        "mtu": session.mtu,
+        "bridge": session.bridge,
+        "sublayer": session.sublayer.name.lower(),
+        "sequencing": session.sequencing.name.lower().replace("_", "-"),
+    }
+    return {key: value for key, value in told.items() if value not in {0, ""}}
 
 
 def _session(session: SessionSettings) -> dict[str, Any]:

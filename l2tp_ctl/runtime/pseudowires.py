@@ -42,6 +42,10 @@ class Pseudowires:
         self._wanted: dict[str, int] = {}
         """The local session id that each interface should carry now."""
 
+    def expect(self, interface: str, local_session_id: int) -> None:
+        """Take note of a pseudowire that will be wished for: what an earlier process left of it may stay."""
+        self._wanted[interface] = local_session_id
+
     def put(self, effect: SetPwe | DeletePwe) -> None:
         """Take one wish.  While there is no helper a set is refused at once and a delete is done when one is back."""
         if isinstance(effect, SetPwe):

@@ -15,7 +15,7 @@ from l2tp_ctl.admin_schema import Change
 from l2tp_ctl.catalogue import Entry
 from l2tp_ctl.core.effects import DeletePwe, Log, Send, SetPwe, StateChange
 from l2tp_ctl.core.endpoint import Endpoint
-from l2tp_ctl.core.settings import Address
+from l2tp_ctl.core.settings import Address, StaticTunnelSettings
 from l2tp_ctl.core.views import TunnelView
 from l2tp_ctl.runtime.admin_views import captured
 from l2tp_ctl.runtime.config_file import Configuration
@@ -43,6 +43,10 @@ class Shell:
         self.pseudowires = Pseudowires(
             configuration.plane, handle_of=self._handle_of, answer=self._answer, failed=self.helper_failed
         )
+        for tunnel in configuration.tunnels:
+            if isinstance(tunnel, StaticTunnelSettings):
+                for session in tunnel.sessions:
+                    self.pseudowires.expect(session.interface, session.local_session_id)
         self._endpoint = Endpoint(configuration.tunnels, templates=configuration.templates, entropy=os.urandom)
         self._changed = changed
         self._loop = asyncio.get_running_loop()

@@ -44,6 +44,12 @@ class Files:
         self.path.write_text(text)
         return load(self.path, credentials)
 
+    def secrets(self, text: str, credentials: Path | None = None) -> tuple[Secret, ...]:
+        """The passwords of the first tunnel."""
+        tunnel = self.load(text, credentials).tunnels[0]
+        assert isinstance(tunnel, TunnelSettings)
+        return tunnel.secrets
+
     def problems(self, text: str) -> list[str]:
         """Each line of the error, without the file's name that begins it."""
         with pytest.raises(ConfigError) as caught:
@@ -191,10 +197,10 @@ def test_credentials_come_before_the_files_own_directory(files: Files, tmp_path:
     files.secret("one", b"beside")
     files.secret("credentials/one", b"credential")
     text = TUNNEL + 'password-file = "one"\n'
-    assert files.load(text).tunnels[0].secrets == (Secret(b"beside"),)
-    assert files.load(text, credentials).tunnels[0].secrets == (Secret(b"credential"),)
+    assert files.secrets(text) == (Secret(b"beside"),)
+    assert files.secrets(text, credentials) == (Secret(b"credential"),)
     absolute = TUNNEL + f'password-file = "{tmp_path}/one"\n'
-    assert files.load(absolute, credentials).tunnels[0].secrets == (Secret(b"beside"),)
+    assert files.secrets(absolute, credentials) == (Secret(b"beside"),)
 
 
 def test_a_directory_of_credentials_has_an_underscore_for_the_slash(files: Files, tmp_path: Path) -> None:
@@ -202,7 +208,7 @@ def test_a_directory_of_credentials_has_an_underscore_for_the_slash(files: Files
     credentials.mkdir()
     files.secret("credentials/passwords_one", b"credential")
     text = TUNNEL + 'password-file = "passwords/one"\n'
-    assert files.load(text, credentials).tunnels[0].secrets == (Secret(b"credential"),)
+    assert files.secrets(text, credentials) == (Secret(b"credential"),)
 
 
 def test_no_tunnel_needs_no_socket(files: Files) -> None:
@@ -487,7 +493,7 @@ def test_a_password_keeps_all_but_one_newline(files: Files) -> None:
     files.secret("one", b" a\n\n")
     files.secret("two", b"s" * 1024 + b"\r\n")
     keys = "password-file = 'one'\npassword-file-next = 'two'\n"
-    assert [secret.value for secret in files.load(TUNNEL + keys).tunnels[0].secrets] == [b" a\n", b"s" * 1024]
+    assert [secret.value for secret in files.secrets(TUNNEL + keys)] == [b" a\n", b"s" * 1024]
 
 
 _PIECES = st.sampled_from(
