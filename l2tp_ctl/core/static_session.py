@@ -163,7 +163,7 @@ class StaticSession:
         return self._circuit_up and self.tunnel.established
 
     def _set(self, *, mtu: int = 0) -> None:
-        """Tell the helper; ``mtu`` is what it has found, which it cannot find again while there is no way to the peer."""
+        """Tell the helper; ``mtu`` is what it found before, and cannot find again while there is no way to the peer."""
         self.context.requests.pop(self._request, None)  # an earlier one's answer would tell nothing of this one
         self._request = self.context.request(self)
         self._told = True

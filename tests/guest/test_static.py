@@ -1,16 +1,17 @@
-"""Static tunnels on a real kernel: against `ip l2tp` set by hand at the other end, and against another l2tpd."""
+"""Static tunnels on a real kernel, against `ip l2tp` set by hand at the other end."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.daemons import USER, Daemons, daemons
+from l2tp_kernel.schema import Plane
+from tests.support.daemons import Daemons, daemons
 from tests.support.netns import Namespace, poll, veth_pair
+from tests.support.planes import plane_of
 from tests.support.static import (
     TRANSPORTS,
     Wire,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
 
-PLANES = ("kernel", "userspace")
 COOKIES = (
     ("", ""),
     ("01234567", "89abcdef"),
@@ -60,15 +60,6 @@ peer-cookie = "fedcba9876543210"
 """
 
 
-@contextlib.contextmanager
-def ends(hosts: tuple[Namespace, Namespace], *texts: str, planes: tuple[str, ...]) -> Iterator[list[Daemons]]:
-    """Run l2tpd on as many hosts as there are configurations."""
-    with contextlib.ExitStack() as stack:
-        # What comes first is still of the [daemon] table.
-        starting = zip(hosts, texts, planes, strict=False)
-        yield [stack.enter_context(daemons(host, f'plane = "{plane}"\n{text}')) for host, text, plane in starting]
-
-
 def by_hand(host: Namespace, commands: str) -> None:
     host.run("ip", "-batch", "-", text_input=commands)
 
@@ -83,21 +74,21 @@ def is_up(host: Namespace, interface: str, *, up: bool = True) -> bool:
     return (",UP" in host.ip(f"link show {interface}").split(">")[0]) is up
 
 
-@pytest.fixture(scope="module", params=PLANES)
-def facing(request: pytest.FixtureRequest) -> Iterator[tuple[str, Daemons, Namespace]]:
+@pytest.fixture(scope="module")
+def facing(plane: Plane) -> Iterator[tuple[Plane, Daemons, Namespace]]:
     """A plane, l2tpd at the left end, and the right host, where all has been set by hand."""
-    with veth_pair("static") as hosts, ends(hosts, configuration(0, hosts, EVERY), planes=(request.param,)) as (left,):
+    with veth_pair("static") as hosts, daemons(hosts[0], configuration(0, plane, hosts, EVERY)) as left:
         by_hand(hosts[1], ip_commands(1, hosts, EVERY))
         for wire in EVERY:
             left.wait_for_state("sessions", wire.name, "established")
         for side, host in enumerate(hosts):
             give_addresses(side, host, EVERY)
-        yield request.param, left, hosts[1]
+        yield plane, left, hosts[1]
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_frames_pass_to_linux_with_every_cookie_and_sublayer(
-    facing: tuple[str, Daemons, Namespace], transport: str
+    facing: tuple[Plane, Daemons, Namespace], transport: str
 ) -> None:
     _, left, _ = facing
     for wire in EVERY:
@@ -109,16 +100,15 @@ def test_frames_pass_to_linux_with_every_cookie_and_sublayer(
             assert (counters["rx_cookie"], counters["rx_malformed"], counters["rx_sequence"]) == (0, 0, 0), wire
 
 
-def test_the_linux_tunnels_have_the_ids_of_the_configuration(facing: tuple[str, Daemons, Namespace]) -> None:
+def test_the_linux_tunnels_have_the_ids_of_the_configuration(facing: tuple[Plane, Daemons, Namespace]) -> None:
     plane, left, right = facing
     expected = [{tunnel_id(name, side): tunnel_id(name, 1 - side) for name in TRANSPORTS} for side in (0, 1)]
     assert linux_tunnels(right) == expected[1]
-    assert linux_tunnels(left.host) == (expected[0] if plane == "kernel" else {})
-    kinds = {left.host.ip(f"-d link show {wire.interface}").count("tun type tap") for wire in EVERY}
-    assert kinds == {plane == "userspace"}
+    assert linux_tunnels(left.host) == (expected[0] if plane is Plane.KERNEL else {})
+    assert {plane_of(left.host, wire.interface) for wire in EVERY} == {plane}
 
 
-def test_a_wrong_cookie_at_either_end_lets_nothing_through(facing: tuple[str, Daemons, Namespace]) -> None:
+def test_a_wrong_cookie_at_either_end_lets_nothing_through(facing: tuple[Plane, Daemons, Namespace]) -> None:
     _, left, right = facing
     wire = WIRES[4]  # UDP over IPv4, 8 octets, no sublayer
     assert wire.cookies == COOKIES[2]
@@ -146,11 +136,10 @@ def discards(host: Namespace) -> int:
     return int(shown[0]["stats64"]["rx"]["errors"])
 
 
-@pytest.mark.parametrize("plane", PLANES)
-def test_a_keyed_ipv6_tunnel_of_rfc_8159(plane: str) -> None:
+def test_a_keyed_ipv6_tunnel_of_rfc_8159(plane: Plane) -> None:
     with veth_pair("keyed") as hosts:
         hosts[0].ip("addr add 2001:db8::11/64 dev outer nodad")
-        text = '[local]\nhostname = "a"\nrouter-id = "192.0.2.1"\n'
+        text = configuration(0, plane, hosts, ())
         text += '[listen]\naddresses = ["2001:db8::1", "2001:db8::11"]\n'
         text += KEYED.format(number=0, local="2001:db8::1", peer="2001:db8::2")
         text += KEYED.format(number=1, local="2001:db8::11", peer="2001:db8::3")
@@ -161,9 +150,9 @@ def test_a_keyed_ipv6_tunnel_of_rfc_8159(plane: str) -> None:
             "cookie 0123456789abcdef peer_cookie fedcba9876543210\n"
             "link set pw0 up\n",
         )
-        with ends(hosts, text, planes=(plane,)) as (left,):
+        with daemons(hosts[0], text) as left:
             states = poll(partial(settled, left), "one session or two")
-            assert sorted(states) == (["established"] * 2 if plane == "userspace" else ["established", "idle"])
+            assert sorted(states) == (["established"] * 2 if plane is Plane.USERSPACE else ["established", "idle"])
             if states == ["idle", "established"]:  # Linux has one such session at a time: give way to the first
                 left.command("down", "keyed1")
             left.wait_for_state("sessions", "k0", "established")
@@ -181,61 +170,24 @@ def settled(left: Daemons) -> list[str]:
     return [sessions[name]["state"] for name in ("k0", "k1")] if done else []
 
 
-@pytest.mark.parametrize("planes", [("kernel", "kernel"), ("kernel", "userspace")], ids="-".join)
-def test_a_dead_peer_is_found_out_and_found_again(planes: tuple[str, str]) -> None:
-    wires = (Wire(0, "udp4", COOKIES[1]), Wire(1, "ip6", COOKIES[2], "default"))
-    keys = "hello-interval = 1\nretry = 2\n"
-    with contextlib.ExitStack() as stack:
-        hosts = stack.enter_context(veth_pair("static"))
-        texts = [configuration(side, hosts, wires, keys) for side in (0, 1)]
-        left, right = stack.enter_context(ends(hosts, *texts, planes=planes))
-        wait_until_up(left, right, wires)
-        for wire in wires:
-            ping(left.host, wire)
-        numbers = [host.ip(f"-o link show {wire.interface}").split(":")[0] for host in hosts for wire in wires]
-        right.control.kill()
-        for wire in wires:
-            dead = left.wait_for_state("tunnels", wire.transport, "probing", timeout=20.0)
-            assert dead["last_error"] == "the peer does not answer"
-            left.wait_for_state("sessions", wire.name, "wait-peer")
-            poll(partial(is_up, left.host, wire.interface, up=False), "the interface is down")
-        command = ("l2tp-ctl", "--config", right.directory / "l2tpd.toml", "--user", USER)
-        right.control = stack.enter_context(right.host.start(*command, log=right.directory / "again.log"))
-        right.control.wait_for_log("connected to l2tp-kernel")
-        wait_until_up(left, right, wires)
-        for wire in wires:
-            poll(partial(is_up, left.host, wire.interface), "the interface is up")
-            ping(left.host, wire)
-        again = [host.ip(f"-o link show {wire.interface}").split(":")[0] for host in hosts for wire in wires]
-        assert again == numbers, "no interface was made anew"
-
-
-def wait_until_up(left: Daemons, right: Daemons, wires: tuple[Wire, ...]) -> None:
-    for side, end in enumerate((left, right)):
-        for wire in wires:
-            end.wait_for_state("sessions", wire.name, "established", timeout=20.0)
-        give_addresses(side, end.host, wires)
-
-
 def test_linux_has_the_ids_that_a_reload_gives() -> None:
     wire = Wire(0)
-    with veth_pair("static") as hosts:
-        text = configuration(0, hosts, [wire])
-        with ends(hosts, text, planes=("kernel",)) as (left,):
-            left.wait_for_state("sessions", "w0", "established")
-            assert linux_tunnels(left.host) == {100: 200}
-            config = left.directory / "l2tpd.toml"
-            config.write_text(config.read_text().replace("connection-id = 100", "connection-id = 777"))
-            left.command("reload")
-            poll(lambda: linux_tunnels(left.host) == {777: 200}, "the new id")
-            left.wait_for_state("sessions", "w0", "established")
+    with veth_pair("static") as hosts, daemons(hosts[0], configuration(0, Plane.KERNEL, hosts, [wire])) as left:
+        left.wait_for_state("sessions", "w0", "established")
+        assert linux_tunnels(left.host) == {100: 200}
+        config = left.directory / "l2tpd.toml"
+        config.write_text(config.read_text().replace("connection-id = 100", "connection-id = 777"))
+        left.command("reload")
+        poll(lambda: linux_tunnels(left.host) == {777: 200}, "the new id")
+        left.wait_for_state("sessions", "w0", "established")
 
 
 def test_what_others_have_is_left_to_them() -> None:
     wire = Wire(0)
     with veth_pair("static") as hosts:
         by_hand(hosts[0], ip_commands(0, hosts, [Wire(5, "ip4")]).replace("tunnel_id 102", "tunnel_id 100"))
-        with ends(hosts, configuration(0, hosts, [wire], "reconnect-interval = 1\n"), planes=("kernel",)) as (left,):
+        text = configuration(0, Plane.KERNEL, hosts, [wire], "reconnect-interval = 1\n")
+        with daemons(hosts[0], text) as left:
             failed = left.wait_for_state("sessions", "w0", "idle")
             assert "session or tunnel exists" in failed["last_error"]
             assert linux_tunnels(left.host) == {100: 202}

@@ -1,4 +1,4 @@
-"""Static tunnels between two hosts with all three processes each, nothing signalled, real frames."""
+"""Static tunnels between two hosts with all three processes each: nothing signalled, real frames, on every plane."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import contextlib
 import json
 import re
 import signal
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.daemons import USER, Daemons, daemons
-from tests.support.netns import Namespace, poll, veth_pair
+from tests.support.daemons import Daemons, daemons
+from tests.support.netns import poll, veth_pair
+from tests.support.planes import plane_of
 from tests.support.static import TRANSPORTS, Wire, configuration, give_addresses, ping, tunnel_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.netns import Process
+    from tests.support.netns import Namespace
+    from tests.support.planes import Planes
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
 
 COOKIES = [("", ""), ("01234567", "89abcdef"), ("0123456789abcdef", "fedcba9876543210"), ("01234567", "")]
 WIRES = tuple(
@@ -34,50 +37,78 @@ WIRES = tuple(
     for number, transport in enumerate(TRANSPORTS)
     for shape in range(4)
 )
-WATCHED = "hello-interval = 1\nretry = 1\n"
-"""A dead peer is found out after 1 s, and 1 s and 2 s for its answers."""
+WATCHED = "hello-interval = 1\nretry = 2\n"
+"""A dead peer is found out after 1 s, and 1, 2 and 4 s for its answers."""
+SILENCE = 30.0
+"""Seconds in which that must be found out."""
+alike = pytest.mark.planes("userspace", "kernel")
+"""Tests of what one end does, which has one plane."""
 
 
-@contextlib.contextmanager
-def pair(*wires: Wire, keys: str = "") -> Iterator[tuple[Daemons, Daemons]]:
-    """Start both ends, and give the interfaces addresses once they are there."""
+@dataclass
+class Pair:
+    """Both ends, west first, and the wires between them."""
+
+    west: Daemons
+    east: Daemons
+    planes: Planes
+    wires: tuple[Wire, ...] = ()
+
+    @property
+    def ends(self) -> tuple[Daemons, Daemons]:
+        return self.west, self.east
+
+    @property
+    def hosts(self) -> tuple[Namespace, Namespace]:
+        return self.west.host, self.east.host
+
+    def text(self, side: int, *wires: Wire, keys: str = "") -> str:
+        return configuration(side, self.planes[side], self.hosts, wires, keys)
+
+    def join(self, *wires: Wire, keys: str = "") -> None:
+        """Let these wires be the only ones, and wait until they carry frames."""
+        self.wires = wires
+        for side, end in enumerate(self.ends):
+            end.configure(self.text(side, *wires, keys=keys))
+            end.reload()
+        self.wait_until_up()
+
+    def wait_until_up(self) -> None:
+        for side, end in enumerate(self.ends):
+            for wire in self.wires:
+                end.wait_for_state("sessions", wire.name, "established", timeout=SILENCE)
+            give_addresses(side, end.host, self.wires)
+
+    def indices(self, wire: Wire) -> list[str]:
+        """Index of the interface at either end, empty without one."""
+        shown = [host.run("ip", "-o", "link", "show", wire.interface, check=False).stdout for host in self.hosts]
+        return [line.split(":")[0] for line in shown]
+
+
+@pytest.fixture(scope="module")
+def lasting(planes: Planes) -> Iterator[Pair]:
     with contextlib.ExitStack() as stack:
         hosts = stack.enter_context(veth_pair("static"))
         west, east = (
-            stack.enter_context(daemons(host, configuration(side, hosts, wires, keys)))
+            stack.enter_context(daemons(host, configuration(side, planes[side], hosts, ())))
             for side, host in enumerate(hosts)
         )
-        wait_until_up(west, east, *wires)
-        yield west, east
+        yield Pair(west, east, planes)
 
 
-def wait_until_up(west: Daemons, east: Daemons, *wires: Wire) -> None:
-    for side, end in enumerate((west, east)):
-        for wire in wires:
-            end.wait_for_state("sessions", wire.name, "established")
-        give_addresses(side, end.host, wires)
+@pytest.fixture
+def running(lasting: Pair) -> Pair:
+    """A pair that the tests use one after the other; each says what it wants joined, and starts again what it kills."""
+    return lasting
 
 
-@contextlib.contextmanager
-def again(end: Daemons, name: str = "again.log") -> Iterator[Process]:
-    """Start the control process of an end once more."""
-    command = ("l2tp-ctl", "--config", end.directory / "l2tpd.toml", "--user", USER)
-    with end.host.start(*command, log=end.directory / name) as process:
-        end.control = process
-        process.wait_for_log("connected to l2tp-kernel")
-        yield process
+def is_up(host: Namespace, wire: Wire, *, up: bool = True) -> bool:
+    return (",UP" in host.ip(f"link show {wire.interface}").split(">")[0]) is up
 
 
-def is_up(host: Namespace, wire: Wire) -> bool:
-    return ",UP" in host.ip(f"link show {wire.interface}").split(">")[0]
-
-
-def is_down(host: Namespace, wire: Wire) -> bool:
-    return not is_up(host, wire)
-
-
-def index(host: Namespace, wire: Wire) -> str:
-    return host.ip(f"-o link show {wire.interface}").split(":")[0]
+def statistics(end: Daemons) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(end.command("show", "statistics", "--json"))
+    return told
 
 
 @contextlib.contextmanager
@@ -85,6 +116,7 @@ def pinging(end: Daemons, wire: Wire) -> Iterator[None]:
     """Ping ten times a second, from before to after; AssertionError if one is lost."""
     log = end.directory / "ping.log"
     with end.host.start("ping", "-i0.1", "-W2", wire.inner(1), log=log) as process:
+        process.wait_for_log("bytes from")
         yield
         answered = process.text().count("bytes from")
         process.wait_until(lambda: process.text().count("bytes from") >= answered + 10, "answers after the last change")
@@ -95,229 +127,238 @@ def pinging(end: Daemons, wire: Wire) -> Iterator[None]:
     log.unlink()
 
 
-def test_every_transport_with_every_cookie_and_sublayer() -> None:
-    with pair(*WIRES) as (west, east):
+def test_every_transport_with_every_cookie_and_sublayer(running: Pair) -> None:
+    before = statistics(running.west)
+    running.join(*WIRES)
+    for wire in WIRES:
+        ping(running.west.host, wire)
+        assert tuple(plane_of(host, wire.interface) for host in running.hosts) == running.planes
+    for side, end in enumerate(running.ends):
+        tunnels, sessions = end.show("tunnels"), end.show("sessions")
+        assert {name: tunnel["mode"] for name, tunnel in tunnels.items()} == dict.fromkeys(TRANSPORTS, "static")
+        for name, tunnel in tunnels.items():
+            assert tunnel["state"] == "established"
+            ids = (tunnel["local_connection_id"], tunnel["peer_connection_id"])
+            assert ids == (tunnel_id(name, side), tunnel_id(name, 1 - side))
+            assert (tunnel["peer_router_id"], tunnel["hello_interval"]) == ("", None)
         for wire in WIRES:
-            ping(west.host, wire)
-        for side, end in enumerate((west, east)):
-            tunnels, sessions = end.show("tunnels"), end.show("sessions")
-            assert {name: tunnel["mode"] for name, tunnel in tunnels.items()} == dict.fromkeys(TRANSPORTS, "static")
-            for name, tunnel in tunnels.items():
-                assert tunnel["state"] == "established"
-                ids = (tunnel["local_connection_id"], tunnel["peer_connection_id"])
-                assert ids == (tunnel_id(name, side), tunnel_id(name, 1 - side))
-                assert (tunnel["peer_router_id"], tunnel["hello_interval"]) == ("", None)
-            for wire in WIRES:
-                session = sessions[wire.name]
-                assert session["local_session_id"] == wire.session_id(side)
-                lengths = (session["local_cookie_length"], session["peer_cookie_length"])
-                assert lengths == tuple(len(wire.cookies[way]) // 2 for way in (side, 1 - side))
-                assert session["counters"]["rx_frames"] >= 4
-                drops = {name: count for name, count in session["counters"].items() if name.startswith("rx_")}
-                assert [drops[name] for name in ("rx_cookie", "rx_malformed", "rx_sequence", "rx_source")] == [0] * 4
-                assert (session["remote_end_id"], session["mtu"] > 1300) == ("", True)
-        told = json.loads(west.command("show", "statistics", "--json"))
-        assert (told["messages_sent"], told["datagrams"]) == ({}, 0), "nothing is signalled"
-        shown = west.command("show", "tunnel", "udp4").splitlines()
-        assert shown[0].startswith("tunnel udp4 is up")
-        assert "mode:            static: identifiers and cookies are configured" in shown
-        assert "dead peers:      are not found out" in shown
-        assert "connection ids:  100 (0x64) local, 200 (0xc8) peer" in shown
-        assert not any(line.startswith(("peer says", "authentication", "begun by")) for line in shown)
-        session_shown = west.command("show", "session", "w0")
-        assert "remote end id" not in session_shown
-        for end in (west, east):
-            text = end.command("show", "config") + end.control.text() + end.command("show", "log")
-            assert not [cookie for pair in COOKIES for cookie in pair if cookie and cookie in text]
+            session = sessions[wire.name]
+            assert session["local_session_id"] == wire.session_id(side)
+            lengths = (session["local_cookie_length"], session["peer_cookie_length"])
+            assert lengths == tuple(len(wire.cookies[way]) // 2 for way in (side, 1 - side))
+            counters = session["counters"]
+            assert counters["rx_frames"] >= 6
+            drops = ("rx_cookie", "rx_malformed", "rx_sequence", "rx_source")
+            assert [counters[name] for name in drops] == [0] * 4
+            assert (session["remote_end_id"], session["mtu"] > 1300) == ("", True)
+    after = statistics(running.west)
+    for kind in ("messages_sent", "datagrams"):
+        assert after[kind] == before[kind], "nothing is signalled"
+    shown = running.west.command("show", "tunnel", "udp4").splitlines()
+    assert shown[0].startswith("tunnel udp4 is up")
+    assert "mode:            static: identifiers and cookies are configured" in shown
+    assert "dead peers:      are not found out" in shown
+    assert "connection ids:  100 (0x64) local, 200 (0xc8) peer" in shown
+    for end in running.ends:
+        text = end.command("show", "config") + end.control.text() + end.helper.text() + end.command("show", "log")
+        assert not [cookie for both in COOKIES for cookie in both if cookie and cookie in text]
 
 
-def test_a_wrong_cookie_lets_no_frame_through_and_a_reload_mends_it() -> None:
-    wrong, right = Wire(0, cookies=("01234567", "")), Wire(1)
-    with pair(wrong, right) as (west, east):
-        config = east.directory / "l2tpd.toml"
-        good = config.read_text()
-        before = index(east.host, wrong)
-        with pinging(west, right):
-            config.write_text(good.replace('peer-cookie = "01234567"', 'peer-cookie = "00000000"'))
-            assert east.command("reload") == "changed udp4\n"
-            west.host.run("ping", "-c2", "-i0.1", "-W1", wrong.inner(1), check=False)
-            assert west.show("sessions")["w0"]["counters"]["rx_cookie"] >= 1
-            config.write_text(good)
-            east.command("reload")
-            ping(west.host, wrong)
-        assert index(east.host, wrong) == before, "the interface stays"
+@alike
+def test_a_wrong_cookie_lets_no_frame_through_and_a_reload_mends_it(running: Pair) -> None:
+    west, east = running.ends
+    mended, right = Wire(0, cookies=("01234567", "")), Wire(1)
+    wrong = running.text(1, mended, right).replace('peer-cookie = "01234567"', 'peer-cookie = "00000000"')
+    running.join(mended, right)
+    with pinging(west, right):
+        east.configure(wrong)
+        assert east.command("reload") == "changed udp4\n"
+        east.wait_for_state("sessions", "w0", "established")
+        before = west.show("sessions")["w0"]["counters"]["rx_cookie"]
+        # Whatever the east sends by itself, and an answer that it cannot give, for the question arrives.
+        west.host.run("ping", "-c2", "-i0.1", "-W1", mended.inner(1), check=False)
+        give_addresses(1, east.host, running.wires)
+        east.host.run("ping", "-c2", "-i0.1", "-W1", mended.inner(0), check=False)
+        assert west.show("sessions")["w0"]["counters"]["rx_cookie"] > before
+        east.configure(running.text(1, mended, right))
+        east.reload()
+        east.wait_for_state("sessions", "w0", "established")
+        give_addresses(1, east.host, running.wires)
+        ping(west.host, mended)
 
 
-def test_sessions_come_and_go_beside_one_that_loses_nothing() -> None:
+@alike
+def test_sessions_come_and_go_beside_one_that_loses_nothing(running: Pair) -> None:
     stays, comes = Wire(0), Wire(1, "ip6", ("0123456789abcdef", "fedcba9876543210"))
-    with pair(stays) as (west, east):
-        hosts = (west.host, east.host)
-        first = [(end.directory / "l2tpd.toml").read_text() for end in (west, east)]
-        with pinging(west, stays):
-            for side, end in enumerate((west, east)):
-                more = configuration(side, hosts, [comes]).partition("[tunnel.")
-                (end.directory / "l2tpd.toml").write_text(first[side] + more[1] + more[2])
-                assert end.command("reload") == "added ip6\n"
-            wait_until_up(west, east, comes)
-            ping(west.host, comes)
-            for side, end in enumerate((west, east)):
-                (end.directory / "l2tpd.toml").write_text(first[side])
-                assert end.command("reload") == "removed ip6\n"
-            poll(lambda: west.host.run("ip", "link", "show", "pw1", check=False).returncode == 1, "pw1 is gone")
+    running.join(stays)
+    indices = running.indices(stays)
+    with pinging(running.west, stays):
+        running.join(stays, comes)
+        ping(running.west.host, comes)
+        running.join(stays)
+        poll(lambda: running.indices(comes) == ["", ""], "the other is gone")
+    assert running.indices(stays) == indices
 
 
-def _told_more(end: Daemons, than: int) -> bool:
-    return end.control.text().count("session [w0] is up on pw0") > than
+@alike
+def test_what_befalls_an_interface(running: Pair) -> None:
+    west, wire = running.west, Wire(0)
+    running.join(wire)
 
+    def made_again(before: list[str]) -> bool:
+        return running.indices(wire)[0] not in ("", before[0])
 
-def test_what_befalls_an_interface() -> None:
-    wire = Wire(0)
-    with pair(wire) as (west, east):
-        before = index(west.host, wire)
-        west.host.ip(f"link delete {wire.interface}")
-        west.control.wait_for_log("session [w0] is down: the interface was removed")
-        poll(partial(_told_more, west, 1), "made again")
-        assert index(west.host, wire) != before
-        for command in (("clear", "session", "w0"), ("clear", "tunnel", "udp4")):
-            told = west.control.text().count("session [w0] is up on pw0")
+    for command in ((), ("clear", "session", "w0"), ("clear", "tunnel", "udp4")):
+        before = running.indices(wire)
+        if command:
             west.command(*command)
-            poll(partial(_told_more, west, told), "made again")
-        give_addresses(0, west.host, [wire])
+        else:
+            west.host.ip(f"link delete {wire.interface}")
+        poll(partial(made_again, before), f"made again after {command}")
+        running.wait_until_up()
         ping(west.host, wire)
-        west.command("down", "udp4")
-        poll(lambda: west.host.run("ip", "link", "show", "pw0", check=False).returncode == 1, "pw0 is gone")
-        shown = west.command("show", "tunnel", "udp4").splitlines()
-        assert shown[0] == "tunnel udp4 is not up: put down by the operator"
-        west.command("up", "udp4")
-        wait_until_up(west, east, wire)
-        ping(west.host, wire)
+    west.command("down", "udp4")
+    poll(lambda: running.indices(wire)[0] == "", "gone")
+    assert west.command("show", "tunnel", "udp4").startswith("tunnel udp4 is not up: put down by the operator\n")
+    west.command("up", "udp4")
+    running.wait_until_up()
+    ping(west.host, wire)
 
 
-def test_what_the_policy_forbids_is_told_and_tried_again() -> None:
-    good, bad = Wire(0), Wire(1)
-    with veth_pair("static") as hosts:
-        text = configuration(0, hosts, [good, bad], "reconnect-interval = 1\n").replace('"pw1"', '"xx1"')
-        with daemons(hosts[0], text) as west:
-            west.wait_for_state("sessions", "w0", "established")
-            failed = west.wait_for_state("sessions", "w1", "idle")
-            assert failed["last_error"].startswith("set_pwe_param: ")
-            west.control.wait_until(lambda: west.control.text().count("refused SET_PWE_PARAM") >= 2, "another attempt")
-            assert west.control.text().count("set_pwe_param() failed") == 1
-            config = west.directory / "l2tpd.toml"
-            config.write_text(config.read_text().replace("xx1", "pw1"))
-            west.command("reload")
-            west.wait_for_state("sessions", "w1", "established")
+@alike
+def test_what_the_policy_forbids_is_told_and_tried_again(running: Pair) -> None:
+    west, good, bad = running.west, Wire(0), Wire(1)
+    running.join(good)
+    told = west.control.text()
+    west.configure(running.text(0, good, bad, keys="reconnect-interval = 1\n").replace('"pw1"', '"xx1"'))
+    west.reload()
+    failed = west.wait_for_state("sessions", "w1", "idle")
+    assert failed["last_error"].startswith("set_pwe_param: ")
+    refused = told.count("refused SET_PWE_PARAM")
+    west.control.wait_until(
+        lambda: west.control.text().count("refused SET_PWE_PARAM") >= refused + 2, "another attempt"
+    )
+    assert west.control.text().count("set_pwe_param() failed") == told.count("set_pwe_param() failed") + 1
+    running.join(good, bad)
+    ping(west.host, bad)
 
 
-def test_a_killed_control_process_costs_no_frame() -> None:
+@alike
+def test_a_killed_control_process_costs_no_frame(running: Pair) -> None:
     wire = Wire(0, cookies=("01234567", "89abcdef"))
-    with pair(wire) as (west, east), contextlib.ExitStack() as stack:
-        before = index(east.host, wire)
-        with pinging(west, wire):
-            east.control.kill()
-            stack.enter_context(again(east)).wait_for_log("session [w0] is up on pw0")
-        assert index(east.host, wire) == before
-        assert "pw0: removed" not in east.helper.text()
+    running.join(wire)
+    before = running.indices(wire)
+    with pinging(running.west, wire):
+        running.east.control.kill()
+        running.east.start_control()
+        running.east.control.wait_for_log("session [w0] is up on pw0")
+    assert running.indices(wire) == before
 
 
-def test_a_helper_that_comes_back_makes_everything_again() -> None:
-    wire = Wire(0, "ip4")
-    with pair(wire, keys="hello-interval = 1\n") as (west, east):
-        west.helper.kill()
-        west.control.wait_for_log("connection to l2tp-kernel lost")
-        told = west.control.text().count("connected to l2tp-kernel, plane")
-        with west.host.start(
-            "l2tp-kernel", "--policy", west.directory / "policy.toml", "--runtime-directory", west.directory / "kernel",
-            log=west.directory / "second.log",
-        ):  # fmt: skip
-            west.control.wait_until(
-                lambda: west.control.text().count("connected to l2tp-kernel, plane") > told, "the helper is back"
-            )
-            poll(lambda: west.host.run("ip", "link", "show", "pw0", check=False).returncode == 0, "pw0 is back")
-            wait_until_up(west, east, wire)
-            ping(west.host, wire)
+@alike
+def test_a_helper_that_comes_back_makes_everything_again(running: Pair) -> None:
+    west, wire = running.west, Wire(0, "ip4")
+    running.join(wire, keys="hello-interval = 1\n")
+    west.helper.kill()
+    west.control.wait_for_log("connection to l2tp-kernel lost")
+    told = west.control.text().count("connected to l2tp-kernel, plane")
+    west.start_helper()
+    west.control.wait_until(
+        lambda: west.control.text().count("connected to l2tp-kernel, plane") > told, "the helper is back"
+    )
+    poll(lambda: running.indices(wire)[0] != "", "the interface is there")
+    running.wait_until_up()
+    ping(west.host, wire)
 
 
-@pytest.mark.parametrize("transport", ["udp4", "ip6"])
-def test_a_peer_that_dies_takes_the_interface_down_until_it_is_back(transport: str) -> None:
-    wire = Wire(0, transport)
-    with pair(wire, keys=WATCHED) as (west, east):
-        ping(west.host, wire)
-        monitor = west.directory / "monitor.log"
-        arguments = ("--socket", west.directory / "admin.sock", "monitor", "--json")
-        with west.host.start("l2tp-admin", *arguments, log=monitor) as watching:
-            west.wait_for_state("tunnels", transport, "established")
-            east.control.kill()
-            down = west.wait_for_state("tunnels", transport, "probing")
-            assert (down["last_error"], down["uptime"]) == ("the peer does not answer", None)
-            west.wait_for_state("sessions", "w0", "wait-peer")
-            poll(partial(is_down, west.host, wire), "the interface is down")
-            shown = west.command("show", "tunnel", transport).splitlines()
-            assert shown[0] == f"tunnel {transport} is not up: the peer does not answer"
-            assert "dead peers:      HELLO every 1s" in shown
-            text = west.control.text()
-            assert text.count("failed to send control message. tunnel shutdown") in {1, 2}, "perhaps before it came"
-            assert f"tunnel [{transport}] is down: the peer does not answer" in text
-            assert "session [w0] is down: the peer does not answer" in text
-            told = json.loads(west.command("show", "statistics", "--json"))
-            assert (told["tunnels_established"], told["sessions_established"]) == (0, 0)
-            assert is_up(east.host, wire), "whose control process is not there to look"
-            with again(east):
-                wait_until_up(west, east, wire)
-                poll(lambda: is_up(west.host, wire) and is_up(east.host, wire), "the interfaces are up")
-                ping(west.host, wire)
-                watching.wait_for_log('"state":"wait-peer"')
-                watching.wait_until(
-                    lambda: watching.text().rstrip().endswith('"reason":""}'), "the last change is for the better"
-                )
-            changes = [json.loads(line) for line in watching.text().splitlines()]
-        reasons = {(one["session"], one["state"]): one["reason"] for one in changes}
-        assert reasons["", "probing"] == reasons["w0", "wait-peer"] == "the peer does not answer"
-
-
-def test_a_cut_cable_takes_both_ends_down() -> None:
-    wire = Wire(0)
-    with pair(wire, keys=WATCHED) as (west, east):
-        west.host.ip("link set outer down")
-        for end in (west, east):
-            end.wait_for_state("tunnels", "udp4", "probing")
-            poll(partial(is_down, end.host, wire), "the interface is down")
-        west.host.ip("link set outer up")
-        wait_until_up(west, east, wire)
-        for end in (west, east):
-            poll(partial(is_up, end.host, wire), "the interface is up")
-        ping(west.host, wire)
-
-
-def test_a_peer_that_begins_anew_is_not_missed() -> None:
-    wire = Wire(0)
-    with pair(wire, keys="hello-interval = 1\n") as (west, east):
-        west.control.wait_until(lambda: west.show("tunnels")["udp4"]["ns"] >= 4, "some HELLOs")
+def test_a_peer_that_dies_takes_the_interfaces_down_until_it_is_back(running: Pair) -> None:
+    west, east = running.ends
+    wires = (Wire(0, "udp4", COOKIES[1]), Wire(1, "ip6", COOKIES[2], "default"))
+    running.join(*wires, keys=WATCHED)
+    before = [running.indices(wire) for wire in wires]
+    told = west.control.text().count("failed to send control message. tunnel shutdown")
+    arguments = ("--socket", west.directory / "admin.sock", "monitor", "--json")
+    with west.host.start("l2tp-admin", *arguments, log=west.directory / "monitor.log") as watching:
+        poll(lambda: west.command("show", "version"), "monitor is there")
         east.control.kill()
-        with again(east) as control:
-            control.wait_for_log("session [w0] is up on pw0")
-            east.control.wait_until(lambda: east.show("tunnels")["udp4"]["ns"] >= 8, "HELLOs that count on")
-            assert "is down" not in west.control.text()
-            assert west.show("tunnels")["udp4"]["rtt"] is not None
+        for wire in wires:
+            down = west.wait_for_state("tunnels", wire.transport, "probing", timeout=SILENCE)
+            assert (down["last_error"], down["uptime"]) == ("the peer does not answer", None)
+            west.wait_for_state("sessions", wire.name, "wait-peer")
+            poll(partial(is_up, west.host, wire, up=False), "the interface is down")
+            assert is_up(east.host, wire), "where nobody looks"
+            shown = west.command("show", "tunnel", wire.transport).splitlines()
+            assert shown[0] == f"tunnel {wire.transport} is not up: the peer does not answer"
+            assert "dead peers:      HELLO every 1s" in shown
+            assert f"tunnel [{wire.transport}] is down: the peer does not answer" in west.control.text()
+            assert f"session [{wire.name}] is down: the peer does not answer" in west.control.text()
+        assert west.control.text().count("failed to send control message. tunnel shutdown") == told + 2
+        counted = statistics(west)
+        assert (counted["tunnels_established"], counted["sessions_established"]) == (0, 0)
+        east.start_control()
+        running.wait_until_up()
+        for wire in wires:
+            for host in running.hosts:
+                poll(partial(is_up, host, wire), "the interface is up")
             ping(west.host, wire)
+        watching.wait_until(lambda: len(changes(watching.text(), "established")) == 4, "the changes for the better")
+        for state, names in (("probing", {"udp4", "ip6"}), ("wait-peer", {"w0", "w1"})):
+            told_of = changes(watching.text(), state)
+            assert {one["session"] or one["tunnel"] for one in told_of} == names
+            assert {one["reason"] for one in told_of} == {"the peer does not answer"}
+    assert [running.indices(wire) for wire in wires] == before, "no interface was made anew"
 
 
-def test_one_end_alone_may_look_after_the_other() -> None:
+def changes(text: str, state: str) -> list[dict[str, Any]]:
+    """What `monitor --json` has told of this state, and has written whole."""
+    lines = (json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n"))
+    return [one for one in lines if one["state"] == state]
+
+
+def test_a_cut_cable_takes_both_ends_down(running: Pair) -> None:
     wire = Wire(0)
-    with contextlib.ExitStack() as stack:
-        hosts = stack.enter_context(veth_pair("static"))
-        keys = (WATCHED, "")
-        west, east = (
-            stack.enter_context(daemons(host, configuration(side, hosts, [wire], keys[side])))
-            for side, host in enumerate(hosts)
-        )
-        wait_until_up(west, east, wire)
-        ping(west.host, wire)
-        received = json.loads(east.command("show", "statistics", "--json"))["messages_received"]
-        assert received["hello"] >= 1
-        east.command("down", "udp4")
-        west.wait_for_state("tunnels", "udp4", "probing")
-        east.command("up", "udp4")
-        wait_until_up(west, east, wire)
-        poll(lambda: is_up(west.host, wire), "the interface is up")
-        ping(west.host, wire)
+    running.join(wire, keys=WATCHED)
+    before = running.indices(wire)
+    running.west.host.ip("link set outer down")
+    for end in running.ends:
+        end.wait_for_state("tunnels", "udp4", "probing", timeout=SILENCE)
+        poll(partial(is_up, end.host, wire, up=False), "the interface is down")
+    running.west.host.ip("link set outer up")
+    running.wait_until_up()
+    for host in running.hosts:
+        poll(partial(is_up, host, wire), "the interface is up")
+    ping(running.west.host, wire)
+    assert running.indices(wire) == before, "the interfaces stay, though there was no way to the peer"
+
+
+@alike
+def test_a_peer_that_begins_anew_is_not_missed(running: Pair) -> None:
+    west, east = running.ends
+    wire = Wire(0)
+    running.join(wire, keys="hello-interval = 1\n")
+    west.control.wait_until(lambda: west.show("tunnels")["udp4"]["ns"] >= 4, "some HELLOs", timeout=20.0)
+    downs = west.control.text().count("is down")
+    east.control.kill()
+    east.start_control()
+    east.control.wait_for_log("session [w0] is up on pw0")
+    east.control.wait_until(lambda: east.show("tunnels")["udp4"]["ns"] >= 8, "HELLOs that count on", timeout=20.0)
+    assert west.control.text().count("is down") == downs
+    assert west.show("tunnels")["udp4"]["rtt"] is not None
+    ping(west.host, wire)
+
+
+@alike
+def test_one_end_alone_may_look_after_the_other(running: Pair) -> None:
+    west, east = running.ends
+    wire = Wire(0)
+    running.join(wire)
+    before = statistics(east)["messages_received"].get("hello", 0)
+    west.configure(running.text(0, wire, keys=WATCHED))
+    west.reload()
+    east.control.wait_until(lambda: statistics(east)["messages_received"].get("hello", 0) > before, "a HELLO")
+    east.command("down", "udp4")
+    west.wait_for_state("tunnels", "udp4", "probing", timeout=SILENCE)
+    east.command("up", "udp4")
+    running.wait_until_up()
+    poll(partial(is_up, west.host, wire), "the interface is up")
+    ping(west.host, wire)
