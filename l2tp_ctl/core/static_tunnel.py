@@ -294,7 +294,7 @@ class StaticTunnel:
             hello_interval=self.settings.hello_interval,
             since=self.since,
             next_attempt=self.next_attempt,
-            last_error=self.last_error,
+            last_error=PUT_DOWN if self.down else self.last_error,
             down=self.down,
             rtt=channel.rtt if channel else None,
             sessions=tuple(session.view() for session in self.sessions),

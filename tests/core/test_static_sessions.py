@@ -435,6 +435,7 @@ def test_a_tunnel_changes_its_mode_both_ways_and_stays_down() -> None:
     bench.endpoint.put_down("t1", bench.now)
     reload(bench, tunnel())
     assert (bench.tunnel.mode, bench.tunnel.down, len(bench.made)) == (Mode.STATIC, True, 1)
+    assert bench.tunnel.last_error == "put down by the operator"
 
 
 def test_a_signalled_tunnel_to_the_same_peer_goes_on_beside_it() -> None:
