@@ -26,7 +26,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "planes" in metafunc.fixturenames:
         metafunc.parametrize("planes", [planes.PAIRS[name] for name in names], ids=names, scope="module")
     if "plane" in metafunc.fixturenames:
-        names.remove("mixed")
+        names = [name for name in names if name != "mixed"]
         metafunc.parametrize("plane", [planes.PAIRS[name][0] for name in names], ids=names, scope="module")
 
 

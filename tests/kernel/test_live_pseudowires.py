@@ -1,4 +1,4 @@
-"""A live helper makes, changes and removes real interfaces in a namespace of its own."""
+"""A live helper makes, changes and removes real interfaces in a namespace of its own, in each forwarding plane."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import signal
 import socket
 from dataclasses import astuple, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,7 @@ from l2tp_kernel.schema import EventKind, Flavour, Plane, Reason, Verb
 from tests.kernel.helper import Helper, address, listener, over_ip, param, running
 from tests.support.helper_client import FailedError, HelperClient, RefusedError
 from tests.support.netns import poll, veth_pair
+from tests.support.planes import has_kernel_plane, plane_of, remove_interface, sessions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from l2tp_kernel.schema import PweParam
 
 pytestmark = pytest.mark.root
+
+BOTH: dict[str, Any] = {"receive_sublayer": 1, "send_sublayer": 1, "receive_sequencing": 2, "send_sequencing": 2}
+"""What Linux has for both directions or for none."""
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +52,9 @@ def client(helper: Helper) -> Iterator[HelperClient]:
 
 
 @pytest.fixture
-def handle(client: HelperClient) -> int:
-    number, _, control = client.open_listener(listener())
+def handle(client: HelperClient, plane: Plane) -> int:
+    """A listener of one plane, whose pseudowires are of that plane too."""
+    number, _, control = client.open_listener(listener(plane=plane))
     control.close()
     return number
 
@@ -67,41 +72,45 @@ def failed(client: HelperClient, wanted: PweParam) -> int | None:
 
 
 def test_greeting_tells_planes_and_process(helper: Helper, client: HelperClient) -> None:
-    assert client.planes == [Plane.USERSPACE]
+    assert client.planes == [Plane.KERNEL, Plane.USERSPACE][not has_kernel_plane() :]
     assert client.helper_pid == helper.process.pid
 
 
-def test_a_pseudowire_is_a_tap_with_its_parameters(helper: Helper, client: HelperClient, handle: int) -> None:
+def test_a_pseudowire_is_an_interface_with_its_parameters(
+    helper: Helper, client: HelperClient, handle: int, plane: Plane
+) -> None:
     interface, mtu, index = client.set_pwe(param(handle, mtu=1400))
     shown = helper.host.ip(f"-d link show {interface}")
     assert (interface, mtu) == ("pw0", 1400)
     assert f"{index}: pw0:" in shown
     assert "mtu 1400" in shown
-    assert "tun type tap" in shown
+    assert plane_of(helper.host, interface) is plane
     assert re.search(r"<[A-Z,]*\bUP\b", shown)
     _, _, other = client.set_pwe(param(handle, "pw1", local_session_id=2, up=False))
     assert other != index
     assert not re.search(r"<[A-Z,]*\bUP\b", helper.host.ip("link show pw1"))
 
 
-def test_the_same_again_changes_nothing(helper: Helper, client: HelperClient, handle: int) -> None:
+def test_the_same_again_changes_nothing(helper: Helper, client: HelperClient, handle: int, plane: Plane) -> None:
     wanted = param(handle, local_cookie=b"12345678", peer_cookie=b"abcd")
     made = client.set_pwe(wanted)
     before = helper.host.ip("link show pw0")
     assert client.set_pwe(wanted) == made
     assert helper.host.ip("link show pw0") == before
-    assert client.request(Verb.LIST)[1] == [list(astuple(replace(wanted, plane=Plane.USERSPACE)))]
+    assert client.request(Verb.LIST)[1] == [list(astuple(replace(wanted, plane=plane)))]
 
 
-def test_a_change_keeps_the_interface(helper: Helper, client: HelperClient, handle: int) -> None:
+def test_everything_can_change_and_a_tap_stays(helper: Helper, client: HelperClient, handle: int, plane: Plane) -> None:
     _, _, index = client.set_pwe(param(handle))
+    numbered: dict[str, Any] = BOTH if plane is Plane.KERNEL else {"send_sublayer": 1, "send_sequencing": 2}
     changed = param(
         handle, local_session_id=7, peer_session_id=8, local_cookie=b"1234", peer_address=address("192.0.2.9"),
-        mtu=1300, send_sublayer=1, send_sequencing=2, up=False, local_address=address("192.0.2.1"),
+        mtu=1300, up=False, local_address=address("192.0.2.1"), **numbered,
     )  # fmt: skip
-    assert client.set_pwe(changed) == ("pw0", 1300, index)
+    interface, mtu, again = client.set_pwe(changed)
+    assert (interface, mtu, again == index) == ("pw0", 1300, plane is Plane.USERSPACE)
     assert "mtu 1300" in helper.host.ip("link show pw0")
-    assert client.request(Verb.LIST)[1] == [list(astuple(replace(changed, plane=Plane.USERSPACE)))]
+    assert client.request(Verb.LIST)[1] == [list(astuple(replace(changed, plane=plane)))]
     with pytest.raises(RefusedError, match="NOT_FOUND"):
         client.delete_pwe("pw0", 101)
     client.delete_pwe("pw0", 7)
@@ -119,28 +128,31 @@ def test_an_interface_that_vanished_is_made_again(helper: Helper, client: Helper
 
 @pytest.mark.parametrize("encapsulation", ["UDP", "IP"])
 @pytest.mark.parametrize("family", ["192.0.2", "2001:db8:"])
-@pytest.mark.parametrize(("cookies", "cookie_octets"), [((0, 0), 0), ((4, 4), 4), ((8, 0), 8), ((4, 8), 8)])
-@pytest.mark.parametrize("sublayer", [0, 1])
 def test_the_mtu_leaves_room_for_every_header(
-    client: HelperClient, encapsulation: str, family: str, cookies: tuple[int, int], cookie_octets: int, sublayer: int
+    client: HelperClient, plane: Plane, encapsulation: str, family: str
 ) -> None:
     ours, peer = f"{family}:1" if ":" in family else f"{family}.1", f"{family}:2" if ":" in family else f"{family}.2"
-    opened, _, control = client.open_listener(listener(ours) if encapsulation == "UDP" else over_ip(ours))
+    wanted = listener(ours) if encapsulation == "UDP" else over_ip(ours)
+    opened, _, control = client.open_listener(replace(wanted, plane=plane))
     control.close()
-    _, mtu, _ = client.set_pwe(
-        param(
-            opened, local_address=bytes(len(address(peer))), peer_address=address(peer), receive_sublayer=sublayer,
-            peer_port=1701 if encapsulation == "UDP" else 0,
-            local_cookie=bytes(cookies[0]), peer_cookie=bytes(cookies[1]),
-        )
-    )  # fmt: skip
     expected = {
         ("UDP", "192.0.2"): 1450,
         ("IP", "192.0.2"): 1462,
         ("UDP", "2001:db8:"): 1430,
         ("IP", "2001:db8:"): 1442,
     }
-    assert mtu == expected[encapsulation, family] - cookie_octets - 4 * sublayer
+    for cookies, cookie_octets in (((0, 0), 0), ((4, 4), 4), ((8, 0), 8), ((4, 8), 8)):
+        for sublayer in (0, 1):
+            _, mtu, _ = client.set_pwe(
+                param(
+                    opened, local_address=bytes(len(address(peer))), peer_address=address(peer),
+                    receive_sublayer=sublayer, send_sublayer=sublayer if plane is Plane.KERNEL else 0,
+                    peer_port=1701 if encapsulation == "UDP" else 0,
+                    local_cookie=bytes(cookies[0]), peer_cookie=bytes(cookies[1]),
+                )
+            )  # fmt: skip
+            room = expected[encapsulation, family] - cookie_octets - 4 * sublayer
+            assert mtu == room, (cookies, sublayer)
 
 
 def test_the_mtu_follows_the_path_when_set_again(helper: Helper, client: HelperClient, handle: int) -> None:
@@ -165,13 +177,14 @@ def test_a_bridge_takes_and_gives_back(helper: Helper, client: HelperClient, han
 def test_a_bridge_that_an_operator_chose_stays(helper: Helper, client: HelperClient, handle: int) -> None:
     client.set_pwe(param(handle))
     helper.host.ip("link set pw0 master br-lan")
-    client.set_pwe(param(handle, mtu=1300))
+    assert client.set_pwe(param(handle, mtu=1300))[1] == 1300
     assert "master br-lan" in helper.host.ip("link show pw0")
 
 
-def test_what_fails_leaves_nothing(helper: Helper, client: HelperClient, handle: int) -> None:
+def test_what_fails_leaves_nothing(helper: Helper, client: HelperClient, handle: int, plane: Plane) -> None:
     assert failed(client, param(handle, bridge="outer")) == errno.EOPNOTSUPP, "an interface that is no bridge"
-    assert failed(client, param(handle, mtu=65535)) == errno.EINVAL, "more than a TAP takes"
+    if plane is Plane.USERSPACE:
+        assert failed(client, param(handle, mtu=65535)) == errno.EINVAL, "more than a TAP takes"
     helper.host.ip("route add prohibit 192.0.2.77/32")
     assert failed(client, param(handle, peer_address=address("192.0.2.77"))) == errno.EACCES
     assert client.request(Verb.LIST)[1] == []
@@ -179,6 +192,7 @@ def test_what_fails_leaves_nothing(helper: Helper, client: HelperClient, handle:
     client.set_pwe(param(handle))
 
 
+@pytest.mark.planes("userspace")
 def test_a_change_that_fails_leaves_things_as_they_were(helper: Helper, client: HelperClient, handle: int) -> None:
     good = param(handle, mtu=1400, bridge="br-lan", peer_cookie=b"1234")
     client.set_pwe(good)
@@ -209,11 +223,12 @@ def test_what_others_made_is_not_touched(helper: Helper, client: HelperClient, h
         helper.host.ip("link del pw-veth")
 
 
-def test_refusals_have_their_reasons(client: HelperClient, handle: int) -> None:
-    six, _, control = client.open_listener(listener("2001:db8::1"))
+def test_refusals_have_their_reasons(client: HelperClient, handle: int, plane: Plane) -> None:
+    six, _, control = client.open_listener(listener("2001:db8::1", plane=plane))
     control.close()
-    raw, _, control = client.open_listener(over_ip())
+    raw, _, control = client.open_listener(replace(over_ip(), plane=plane))
     control.close()
+    (other,) = {Plane.KERNEL, Plane.USERSPACE} - {plane}
     client.set_pwe(param(handle))
     for wanted, reason in (
         (param(handle, "eth0"), Reason.POLICY),
@@ -221,7 +236,7 @@ def test_refusals_have_their_reasons(client: HelperClient, handle: int) -> None:
         (param(handle, local_address=address("198.51.100.1")), Reason.POLICY),
         (param(handle, bridge="virbr0"), Reason.POLICY),
         (param(handle, "pw1"), Reason.IN_USE),
-        (param(handle, plane=Plane.KERNEL), Reason.PLANE),
+        (param(handle, plane=other), Reason.PLANE),
         (param(99), Reason.NOT_FOUND),
         (param(six), Reason.MALFORMED),
         (param(raw), Reason.MALFORMED),
@@ -261,9 +276,10 @@ def test_a_batch_answers_one_by_one(helper: Helper, client: HelperClient, handle
     assert not {each for each in helper.links() if each.startswith("pw")}
 
 
-def test_listeners_are_shared_refused_and_closed(client: HelperClient) -> None:
-    handle, flavour, control = client.open_listener(listener())
-    same, _, again = client.open_listener(listener(plane=Plane.USERSPACE))
+def test_listeners_are_shared_refused_and_closed(client: HelperClient, plane: Plane) -> None:
+    automatic = client.planes[0] is plane
+    handle, flavour, control = client.open_listener(listener(plane=Plane.AUTO if automatic else plane))
+    same, _, again = client.open_listener(listener(plane=plane))
     assert (same, flavour) == (handle, Flavour.UDP)
     assert control.getsockname() == again.getsockname() == ("192.0.2.1", 1701)
     for wanted, reason in (
@@ -271,7 +287,7 @@ def test_listeners_are_shared_refused_and_closed(client: HelperClient) -> None:
         (listener(port=1800), Reason.POLICY),
         (listener(port=0), Reason.MALFORMED),
         (replace(over_ip(), port=1701), Reason.MALFORMED),
-        (listener(plane=Plane.KERNEL), Reason.PLANE),
+        *((listener(plane=each), Reason.PLANE) for each in {Plane.KERNEL} - set(client.planes)),
     ):
         with pytest.raises(RefusedError) as no:
             client.open_listener(wanted)
@@ -288,13 +304,13 @@ def test_listeners_are_shared_refused_and_closed(client: HelperClient) -> None:
         client.request(Verb.CLOSE_LISTENER, handle)
     control.close()
     again.close()
-    reopened, _, control = client.open_listener(listener())
+    reopened, _, control = client.open_listener(listener(plane=plane))
     assert reopened != handle
     control.close()
 
 
-def test_control_messages_arrive_at_the_clients_socket(helper: Helper, client: HelperClient) -> None:
-    _, _, control = client.open_listener(listener())
+def test_control_messages_arrive_at_the_clients_socket(helper: Helper, client: HelperClient, plane: Plane) -> None:
+    _, _, control = client.open_listener(listener(plane=plane))
     message = bytes.fromhex("c803000c000000000000000000")
     with helper.host.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.sendto(message, ("192.0.2.1", 1701))
@@ -318,24 +334,24 @@ def test_up_and_down_are_told_unless_asked_for(helper: Helper, client: HelperCli
 
 def test_a_removed_interface_is_told_and_forgotten(helper: Helper, client: HelperClient, handle: int) -> None:
     client.set_pwe(param(handle))
-    helper.host.ip("link del pw0")
+    remove_interface(helper.host, "pw0")
     assert client.event() == [EventKind.PWE_GONE, "pw0"]
     assert client.request(Verb.LIST)[1] == []
     client.set_pwe(param(handle))
 
 
-def test_what_a_client_made_outlives_it(helper: Helper) -> None:
+def test_what_a_client_made_outlives_it(helper: Helper, plane: Plane) -> None:
     first = helper.client()
-    handle, _, control = first.open_listener(listener())
+    handle, _, control = first.open_listener(listener(plane=plane))
     made = first.set_pwe(param(handle, local_cookie=b"1234"))
     first.close()
     control.close()
     assert "pw0" in helper.links()
     with helper.client() as second:
         listeners, pseudowires = second.request(Verb.LIST)
-        assert listeners == [[*astuple(listener(plane=Plane.USERSPACE)), handle]]
-        assert pseudowires == [list(astuple(param(handle, local_cookie=b"1234", plane=Plane.USERSPACE)))]
-        adopted, _, control = second.open_listener(listener())
+        assert listeners == [[*astuple(listener(plane=plane)), handle]]
+        assert pseudowires == [list(astuple(param(handle, local_cookie=b"1234", plane=plane)))]
+        adopted, _, control = second.open_listener(listener(plane=plane))
         control.close()
         assert adopted == handle
         assert second.set_pwe(param(handle, local_cookie=b"1234")) == made
@@ -353,13 +369,17 @@ def test_a_tap_of_others_is_never_joined(helper: Helper) -> None:
         helper.host.ip("link del pw-theirs")
 
 
-def test_lost_notifications_are_made_up_for(helper: Helper, client: HelperClient, handle: int) -> None:
+def test_lost_notifications_are_made_up_for(helper: Helper, client: HelperClient, handle: int, plane: Plane) -> None:
     client.set_pwe(param(handle, "pw0"))
     client.set_pwe(param(handle, "pw1", local_session_id=2))
+    removal = "link del pw0"
+    if plane is Plane.KERNEL:
+        (tunnel,) = {each["tunnel_id"] for each in sessions(helper.host)}
+        removal = f"l2tp del session tunnel_id {tunnel} session_id 101"
     helper.process.signal(signal.SIGSTOP)
     try:
         lines = [f"link set br-two mtu {1300 + number % 2}" for number in range(2000)]
-        helper.host.run("ip", "-batch", "-", text_input="\n".join([*lines, "link del pw0", "link set pw1 down"]))
+        helper.host.run("ip", "-batch", "-", text_input="\n".join([*lines, removal, "link set pw1 down"]))
         assert "pw0" not in helper.links()
     finally:
         helper.process.signal(signal.SIGCONT)

@@ -19,7 +19,7 @@ from l2tp_admin.client import CommandError
 from l2tp_kernel.schema import Plane
 from tests.live.pairs import KINDS, Lasting, Pair, Way, pair
 from tests.support.netns import PATIENCE, poll, veth_pair
-from tests.support.planes import plane_of
+from tests.support.planes import plane_of, remove_interface
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,7 +151,7 @@ def test_a_cleared_session_comes_back_in_the_same_tunnel(running: Pair) -> None:
 def test_an_interface_that_somebody_removes_comes_back(running: Pair) -> None:
     running.join(UDP)
     index = running.index(UDP)
-    running.hosts[0].ip(f"link delete {UDP.interface}")
+    remove_interface(running.hosts[0], UDP.interface)
     poll(lambda: running.index(UDP) not in {"", index}, "a new interface")
     running.wait_until_up()
     running.ping(UDP)

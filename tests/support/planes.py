@@ -9,8 +9,9 @@ that have no plane: an emulated machine need not repeat what any machine can do.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from l2tp_kernel.genl import L2tp
 from l2tp_kernel.schema import Plane
@@ -50,3 +51,18 @@ def plane_of(host: Namespace, interface: str) -> Plane | None:
     """The plane that made an interface, by the marks that operators see; None where there is no such interface."""
     shown = host.run("ip", "-d", "link", "show", interface, check=False).stdout
     return next((plane for plane, mark in MARKS.items() if mark in shown), None)
+
+
+def remove_interface(host: Namespace, interface: str) -> None:
+    """Remove the interface of a pseudowire as an operator can; the session of Linux's own L2TP takes its one along."""
+    if plane_of(host, interface) is Plane.USERSPACE:
+        host.ip(f"link delete {interface}")
+        return
+    (session,) = (each for each in sessions(host) if each["interface"] == interface)
+    host.ip(f"l2tp del session tunnel_id {session['tunnel_id']} session_id {session['session_id']}")
+
+
+def sessions(host: Namespace) -> list[dict[str, Any]]:
+    """What ``ip l2tp show session`` has of each session of Linux's own."""
+    shown: list[dict[str, Any]] = json.loads(host.ip("-j l2tp show session") or "[]")
+    return shown
