@@ -6,11 +6,17 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import planes, prometheus, softether
-from tests.support.netns import sweep
+from tests.support.netns import sweep, veth_pair
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.guest.ends import End
 
 
 def pytest_configure() -> None:
@@ -65,6 +71,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason=reason))
     if "root" not in missing and any(item.get_closest_marker("root") for item in items):
         sweep()
+
+
+@pytest.fixture(scope="session")
+def both_ends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[End, End]]:
+    """Two hosts with a helper each; tests take ``ends``."""
+    from tests.guest.ends import helpers  # it needs what most tests do without
+
+    with veth_pair("ends") as hosts, helpers(hosts, tmp_path_factory.mktemp("ends")) as ends:
+        yield ends
+
+
+@pytest.fixture
+def ends(both_ends: tuple[End, End]) -> Iterator[tuple[End, End]]:
+    """Two hosts with a helper each, without listeners or pseudowires; afterwards, too."""
+    yield both_ends
+    for end in both_ends:
+        end.clear()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from l2tp_kernel.forwarder.control import Forwarder
 from l2tp_kernel.schema import Encapsulation, Listener, Plane, PweParam
 from l2tp_kernel.sockets import open_pair
-from tests.support.netns import poll
+from tests.support.netns import PATIENCE, poll
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -155,7 +155,7 @@ class Wire:
             self._socket.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
             self._socket.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
             self._socket.bind((interface, 0))
-            self._socket.settimeout(5)
+            self._socket.settimeout(5 * PATIENCE)
 
     def __enter__(self) -> Wire:
         return self

@@ -1,25 +1,47 @@
-"""Boot Debian's kernel, which has L2TP, under software emulation, and run the tests of this directory in it.
+"""Boot Debian's kernel, which has L2TP, under software emulation, and run the tests of the kernel plane in it.
 
-``python -m tests.guest.boot [PYTHON] [PYTEST ARGUMENT...]`` as root on Debian; PYTHON is .venv/bin/python unless given.
-The guest sees this machine's own file system, read-only, so the tests run with the very programs and libraries that
-are here.  What is missing is installed (qemu) or unpacked in build/guest (the kernel, virtme-ng).  The exit status is
-pytest's; results given to ``--junitxml`` must be below build/guest/results, the one directory that the guest may write.
+``python -m tests.guest.boot [--full] [PYTHON] [PYTEST ARGUMENT...]`` as root on Debian.  Without tests among the
+arguments those of :data:`TESTS` run, on the kernel plane and between both planes; ``--full`` adds the userspace plane
+and all combinations.  PYTHON is Debian's own with Debian's libraries unless given: it is the fastest there.
+
+The guest sees this machine's own file system, read-only, so the tests run with the very programs and libraries that are
+here.  What is missing is installed (qemu) or unpacked in build/guest (the kernel, virtme-ng).  The exit status is
+pytest's, and 1 where the guest did not come to an end.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / "build" / "guest"
 RESULTS = HERE / "results"
+"""The one directory that the guest may write."""
+REPORT = RESULTS / "junit.xml"
+CACHE = RESULTS / "cache"
+"""pytest's, which knows what failed last."""
+CONSOLE = RESULTS / "console.log"
 TREE = HERE / "kernel"
 MODULES = Path("/lib/modules")
+PYTHON = ".venv-debian/bin/python"
+
+TESTS = [
+    "tests/kernel/test_live_pseudowires.py",
+    "tests/kernel/test_live_ends.py",
+    "tests/kernel/test_bridged_ends.py",
+    "tests/live/test_pair.py",
+    "tests/guest",
+]
+"""What has a plane, and what only Linux's own L2TP does."""
 
 PACKAGES = {
     "qemu-system-x86_64": "qemu-system-x86",
@@ -28,17 +50,24 @@ PACKAGES = {
     "depmod": "kmod",
     "zstd": "zstd",
     "ip": "iproute2",
+    "iperf3": "iperf3",
     "ping": "iputils-ping",
 }
 """Debian's package of each program that the guest or its start needs."""
 
-SECONDS = 2400
+SECONDS, SECONDS_FULL = 1500, 5400
 """After which the guest is ended."""
 PATIENCE = 8
 """How many times longer than usual the tests wait in there."""
+LAST_WORDS = 40
+"""Lines of the kernel's that are shown of a guest that did not come to an end."""
+
+KERNEL_OPTIONS = "mitigations=off tsc=reliable init_on_alloc=0 audit=0 console=ttyS1"
+"""What costs time under emulation is off; the second serial line is for the kernel's last words."""
 
 INSIDE = """\
 set -e
+dmesg -n warn
 for module in l2tp_netlink l2tp_eth l2tp_ip l2tp_ip6 veth bridge tun 8021q; do modprobe $module; done
 # The same file system once more, now cached: software emulation is slow enough.
 read -r tag _ <<end
@@ -59,17 +88,47 @@ def main() -> int:
         print("guest: needs root on Debian", file=sys.stderr)
         return 1
     arguments = sys.argv[1:]
-    python = arguments.pop(0) if arguments and arguments[0].endswith("python") else ".venv/bin/python"
-    tests = [] if any(each.startswith("tests/") for each in arguments) else ["tests/guest"]
-    shutil.rmtree(RESULTS, ignore_errors=True)
-    RESULTS.mkdir(parents=True)
+    full = "--full" in arguments
+    python = next((each for each in arguments if each.endswith("python")), PYTHON)
+    report = [each.removeprefix("--junitxml=") for each in arguments if each.startswith("--junitxml=")]
+    rest = [each for each in arguments if each not in {"--full", python} and not each.startswith("--junitxml=")]
+    settings = {"L2TPD_TEST_PATIENCE": str(PATIENCE), "HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/hypothesis"}
+    if not any(each.startswith("tests/") for each in rest):
+        rest += TESTS
+        settings["L2TPD_TEST_PLANES"] = "userspace,kernel,mixed" if full else "kernel,mixed"
+    if full:
+        settings["L2TPD_TEST_FULL"] = "1"
+    began = time.monotonic()
     image = prepare_kernel()
-    boot(image, [python, "-m", "pytest", "-p", "no:cacheprovider", *tests, *arguments])
-    for report in RESULTS.glob("*.txt"):
-        print(report.read_text(), end="")
+    compile_all(python, settings, rest)
+    empty(RESULTS)
+    cache = RESULTS / "cache"
+    ended = boot(
+        image,
+        [
+            python,
+            "-m",
+            "pytest",
+            "-p",
+            "no:hypothesispytest",
+            f"--junitxml={REPORT}",
+            "-o",
+            f"cache_dir={cache}",
+            *rest,
+        ],
+        settings,
+        SECONDS_FULL if full else SECONDS,
+    )
+    print(f"guest: {time.monotonic() - began:.0f} s in all", flush=True)
+    for told in RESULTS.glob("*.txt"):
+        print(told.read_text(), end="")
+    if report and REPORT.exists():
+        shutil.copy(REPORT, report[-1])
     status = RESULTS / "status"
-    if not status.exists():
-        print("guest: it did not come to an end", file=sys.stderr)
+    if not ended or not status.exists():
+        print("guest: it did not come to an end; the last that its kernel said:", file=sys.stderr)
+        said = CONSOLE.read_text(errors="replace").splitlines() if CONSOLE.exists() else []
+        print("\n".join(said[-LAST_WORDS:]), file=sys.stderr)
         return 1
     return int(status.read_text())
 
@@ -109,34 +168,79 @@ def prepare_kernel() -> Path:
     return image
 
 
-def boot(image: Path, command: list[str]) -> None:
-    """Run a command in the guest, its output here."""
+def compile_all(python: str, settings: dict[str, str], tests: list[str]) -> None:
+    """Compile here what the guest runs: there it takes long, and it could not keep the result."""
+    environment = {**os.environ, **settings, "PYTHONDONTWRITEBYTECODE": ""}
+    run(python, "-m", "compileall", "-q", "l2tp_admin", "l2tp_ctl", "l2tp_kernel", "tests", environment=environment)
+    # pytest has its own of the tests, written where it collects them; what is wrong with them is seen in the guest.
+    collect = [python, "-m", "pytest", "-p", "no:hypothesispytest", "-p", "no:cacheprovider", "--collect-only", *tests]
+    with contextlib.suppress(subprocess.CalledProcessError):
+        run(*collect, environment={**environment, "L2TPD_TEST_COLLECT": "1"})
+
+
+def empty(directory: Path) -> None:
+    """Remove what an earlier guest left there, but for pytest's cache."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for path in directory.iterdir():
+        if path.is_file():
+            path.unlink()
+
+
+def boot(image: Path, command: list[str], settings: dict[str, str], seconds: float) -> bool:
+    """Run a command in the guest, its output here; whether it ended in time."""
     script = RESULTS / "inside.sh"
-    settings = f"PYTHONDONTWRITEBYTECODE=1 L2TPD_TEST_PATIENCE={PATIENCE}"
-    inside = f"cd {shlex.quote(str(ROOT))} && {settings} exec {shlex.join(command)}"
+    words = " ".join(f"{name}={value}" for name, value in settings.items())
+    inside = f"cd {shlex.quote(str(ROOT))} && PYTHONDONTWRITEBYTECODE=1 {words} exec {shlex.join(command)}"
     script.write_text(INSIDE.format(results=shlex.quote(str(RESULTS)), inside=shlex.quote(inside)))
     programs = f"{HERE / 'venv' / 'bin'}:{os.environ['PATH']}:/usr/sbin:/sbin"
     print(f"guest: booting {image.name} under software emulation", flush=True)
-    vng = subprocess.Popen(
+    # Its output goes through a pipe, because QEMU would begin a file anew.
+    with subprocess.Popen(
         [
             HERE / "venv" / "bin" / "vng", "--run", image, "--force-9p", "--disable-kvm", "--cpus", "2",
-            "--memory", "3G", "--rodir=/mnt=/", f"--rwdir={RESULTS}", "--", f"sh {shlex.quote(str(script))}",
+            "--memory", "3G", "--rodir=/mnt=/", f"--rwdir={RESULTS}", "--append", KERNEL_OPTIONS,
+            f"--qemu-opts=-serial file:{CONSOLE}", "--", f"sh {shlex.quote(str(script))}",
         ],
         env={**os.environ, "PATH": programs},
         stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        vng.wait(SECONDS)
-    except BaseException:
-        vng.terminate()
-        vng.wait()
-        raise
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as vng:  # fmt: skip
+        late = threading.Event()
+
+        def end() -> None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(vng.pid, signal.SIGKILL)
+
+        def end_late() -> None:
+            late.set()
+            end()
+
+        watchdog = threading.Timer(seconds, end_late)
+        watchdog.start()
+        try:
+            assert vng.stdout
+            while octets := os.read(vng.stdout.fileno(), 1 << 16):
+                sys.stdout.buffer.write(octets)
+                sys.stdout.buffer.flush()
+        finally:
+            watchdog.cancel()
+            end()
+    if late.is_set():
+        print(f"guest: ended after {seconds} s", file=sys.stderr)
+    return not late.is_set()
 
 
-def run(*command: str | Path, directory: Path | None = None) -> str:
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+def run(*command: str | Path, directory: Path | None = None, environment: dict[str, str] | None = None) -> str:
     return subprocess.run(
-        command, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True
+        command,
+        cwd=directory,
+        env={**(environment or os.environ), "DEBIAN_FRONTEND": "noninteractive"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     ).stdout
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import re
 import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from l2tp_kernel.schema import Encapsulation, Flavour, Listener, Plane, PweParam, Verb
 from tests.kernel.helper import Helper, running
 from tests.support.netns import poll
+from tests.support.planes import plane_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tests.support.helper_client import HelperClient
     from tests.support.netns import Namespace
+    from tests.support.planes import Planes
 
 POLICY = """
 clients = ["root"]
@@ -35,6 +36,13 @@ maximum = 20
 names = ["br-*"]
 """
 TRANSPORTS = ("udp4", "udp6", "ip4", "ip6")
+SUBLAYER: dict[str, Any] = {"receive_sublayer": 1, "send_sublayer": 1}
+SHAPES: dict[str, dict[str, Any]] = {
+    "bare": {},
+    "sublayer": SUBLAYER,
+    "sequenced": {**SUBLAYER, "receive_sequencing": 2, "send_sequencing": 2},
+}
+KERNEL: Planes = (Plane.KERNEL, Plane.KERNEL)
 
 
 class End:
@@ -101,23 +109,47 @@ class End:
         self.client.read_tunnels()
         assert self.client.tunnels == {}
         assert self.client.request(Verb.LIST) == [[], []]
+        assert self.plane() is None
+        assert self.host.run("ip", "l2tp", "show", "tunnel", check=False).stdout == ""
         self.client.events.clear()
 
-    def kind(self, interface: str = "pw0") -> str:
-        """``l2tpeth``, ``tun`` or nothing."""
-        shown = self.host.run("ip", "-d", "link", "show", interface, check=False).stdout
-        return "tun" if "tun type tap" in shown else "l2tpeth" if interface in shown else ""
+    def plane(self, interface: str = "pw0") -> Plane | None:
+        """Whose interface it is, None where there is none."""
+        return plane_of(self.host, interface)
+
+
+def set_both(
+    ends: tuple[End, End], transport: str, local_cookie: bytes = b"", peer_cookie: bytes = b"", **shape: Any
+) -> list[tuple[int, int]]:
+    """Set both ends and give their MTU and index; the cookies are from the first end's point of view."""
+    left, right = ends
+    return [
+        left.set(left.param(transport, local_cookie=local_cookie, peer_cookie=peer_cookie, **shape)),
+        right.set(right.param(transport, local_cookie=peer_cookie, peer_cookie=local_cookie, **shape)),
+    ]
+
+
+def join(
+    ends: tuple[End, End],
+    transport: str,
+    planes: Planes = KERNEL,
+    local_cookie: bytes = b"",
+    peer_cookie: bytes = b"",
+    **shape: Any,
+) -> list[tuple[int, int]]:
+    """Open the listeners and set both ends."""
+    for end, plane in zip(ends, planes, strict=True):
+        end.listen(transport, plane)
+    return set_both(ends, transport, local_cookie, peer_cookie, **shape)
 
 
 def ping(end: End, *sizes: int, address: str = "", count: int = 1) -> None:
-    """Ping the other end through the pseudowire, one process for all sizes."""
+    """Ping the other end through the pseudowire."""
     target = address or f"198.51.100.{3 - end.number}"
     # The first one finds the neighbour; a device that has just come up may lose it.
     poll(lambda: end.host.run("ping", "-c1", "-W1", target, check=False).returncode == 0, "the first ping", timeout=4)
-    lines = " && ".join(f"ping -q -c{count} -i0.02 -W2 -s{size} {target}" for size in sizes)
-    done = end.host.run("sh", "-c", lines, timeout=60).stdout
-    lost = re.findall(r"(\d+)% packet loss", done)
-    assert lost == ["0"] * len(sizes), done
+    for size in sizes:
+        end.host.ping(target, f"-s{size}", count=count)
 
 
 @contextlib.contextmanager

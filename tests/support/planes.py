@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tests.support.netns import Namespace
 
 CHOICE = os.environ.get("L2TPD_TEST_PLANES", "")
+FULL = bool(os.environ.get("L2TPD_TEST_FULL")) or not CHOICE
+"""Whether to try each combination of what an emulated machine takes long for, instead of each pair of values."""
 
 Planes = tuple[Plane, Plane]
 

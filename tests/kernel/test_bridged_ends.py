@@ -1,4 +1,4 @@
-"""Interfaces of Linux's own L2TP go into bridges that appear after them, also when they are made anew."""
+"""Frames between two hosts whose interfaces go into bridges that appear after them, also when they are made anew."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from l2tp_kernel.schema import Plane
-from tests.guest.ends import End, helpers, ping
-from tests.support.netns import poll, veth_pair
+from tests.guest.ends import End, ping
+from tests.support.netns import poll
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
+    from tests.support.planes import Planes
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(300), pytest.mark.planes("userspace", "kernel")]
 
 
-@pytest.fixture(params=[Plane.KERNEL, Plane.USERSPACE], ids=["kernel", "userspace"])
-def ends(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[End, End]]:
-    with veth_pair("bridged") as hosts, helpers(hosts, tmp_path_factory.mktemp("bridged")) as both:
-        for end in both:
-            end.listen("udp4", request.param)
-        yield both
-        for end in both:
-            end.clear()
+@pytest.fixture
+def bridged(ends: tuple[End, End], planes: Planes) -> Iterator[tuple[End, End]]:
+    """Both hosts with a listener; their bridges are removed afterwards."""
+    for end, plane in zip(ends, planes, strict=True):
+        end.listen("udp4", plane)
+    yield ends
+    for end in ends:
+        end.host.run("ip", "link", "del", "br-lan", check=False)
 
 
 def make_bridge(end: End) -> None:
@@ -34,9 +35,9 @@ def make_bridge(end: End) -> None:
     poll(lambda: "master br-lan" in end.host.ip("link show pw0"), "pw0 is in the bridge")
 
 
-def test_frames_pass_through_bridges_that_appear_later(ends: tuple[End, End]) -> None:
-    left, _ = ends
-    for end in ends:
+def test_frames_pass_through_bridges_that_appear_later(bridged: tuple[End, End]) -> None:
+    left, _ = bridged
+    for end in bridged:
         end.client.set_pwe(end.param("udp4", bridge="br-lan"))
         make_bridge(end)
     ping(left, 100)
@@ -46,9 +47,9 @@ def test_frames_pass_through_bridges_that_appear_later(ends: tuple[End, End]) ->
     ping(left, 100)
 
 
-def test_an_interface_that_is_made_anew_is_in_the_bridge_again(ends: tuple[End, End]) -> None:
-    left, right = ends
-    for end in ends:
+def test_an_interface_that_is_made_anew_is_in_the_bridge_again(bridged: tuple[End, End]) -> None:
+    left, right = bridged
+    for end in bridged:
         end.client.set_pwe(end.param("udp4", bridge="br-lan"))
         make_bridge(end)
     left.client.set_pwe(left.param("udp4", bridge="br-lan", local_session_id=77, local_cookie=b"1234"))
@@ -57,8 +58,8 @@ def test_an_interface_that_is_made_anew_is_in_the_bridge_again(ends: tuple[End, 
     ping(left, 100)
 
 
-def test_an_adopted_interface_waits_for_its_bridge(ends: tuple[End, End]) -> None:
-    left, _ = ends
+def test_an_adopted_interface_waits_for_its_bridge(bridged: tuple[End, End]) -> None:
+    left, _ = bridged
     left.client.set_pwe(left.param("udp4"))
     left.client.set_pwe(left.param("udp4", bridge="br-lan"))
     left.helper.process.wait_for_log("pw0: waits for the bridge br-lan")
