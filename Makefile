@@ -8,7 +8,7 @@ MODULES       ?=
 BIN           := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-debian test-kernel test-systemd deb docs demo demo-stop lint sim mutation bench clean pictures
+.PHONY: help test test-debian test-kernel test-systemd deb docs demo demo-stop lint sim mutation bench bench-sessions clean pictures
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,10 @@ pictures: ## The pictures of l2tp-admin in docs/pictures, from a live demo (root
 bench: ## The forwarder beside VXLAN and a plain copy loop, on this machine (root)
 	@$(PYTHON) tools/prepare.py
 	@$(BIN)/python -m bench.forwarder
+
+bench-sessions: ## Ten thousand sessions: setting them up, showing them, and who waits meanwhile (root)
+	@$(PYTHON) tools/prepare.py
+	@$(BIN)/python -m bench.sessions
 
 clean: ## Remove environments, caches and the demo's output
 	rm -rf .venv .venv-debian .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \

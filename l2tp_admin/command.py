@@ -164,8 +164,10 @@ def print_names(done: str, names: list[str], result: dict[str, Any], *, as_json:
 
 def print_json(result: dict[str, Any], *, lines: bool = False) -> None:
     """Print a result as JSON: indented, or with ``lines`` on one line."""
-    indent, separators = (None, (",", ":")) if lines else (2, None)
-    text = json.dumps({"v": VERSION, **result}, indent=indent, separators=separators, ensure_ascii=False)
+    from l2tp_admin.indented import indented
+
+    told = {"v": VERSION, **result}
+    text = json.dumps(told, separators=(",", ":"), ensure_ascii=False) if lines else indented(told)
     if not text.replace("\n", "").isprintable():
         # Only a string can hold such a character; JSON has an escape for each.
         text = "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from l2tp_admin.upstream import Upstream
+from l2tp_ctl.admin_framing import parse
 from l2tp_ctl.admin_schema import Command, Request
 
 DEFAULT_PORT = 9120
@@ -83,8 +84,7 @@ class Exporter:
 
     async def _ask(self, command: Command) -> dict[str, Any] | None:
         answer = await self._upstream.ask(Request(0, command, {}))
-        result: dict[str, Any] | None = answer.body.get("result")
-        return result
+        return parse(answer.result) if answer.result else None
 
 
 def listen(address: str) -> socket.socket:

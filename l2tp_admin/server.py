@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Mapping
 from typing import Any
 
 from l2tp_admin.limits import Limits, Rate, place_to_take
@@ -137,25 +138,27 @@ class Server:
         role = self._roles.role_of(client.peer)
         if not role.may(request.command):
             may = "may only look" if role is Role.VIEWER else "may not use this socket"
-            await self._told(
-                client, request, failure(request.id, ErrorCode.DENIED, f"user {user_name(client.uid)} {may}")
-            )
+            await self._refuse(client, request, ErrorCode.DENIED, f"user {user_name(client.uid)} {may}")
         elif request.command in STREAMS:
             await self._stream(client, request)
         else:
             answer = await self._upstream.ask(request)
-            await self._told(client, request, answer.body, answer.frame(request.id))
+            await self._told(client, request, answer.error, answer.frame(request.id))
 
-    async def _told(self, client: Client, request: Request, answer: dict[str, Any], frame: bytes | None = None) -> None:
-        """Send the answer to a request, which was carried out or not; ``frame`` if it is made already."""
+    async def _told(self, client: Client, request: Request, error: Mapping[str, Any], frame: bytes) -> None:
+        """Send the answer to a request, which was carried out unless there is an ``error``."""
         if request.command not in READ_ONLY:
-            self._audit(client.peer, request, answer)
-        await self._put(client, frame or encode(answer))
+            self._audit(client.peer, request, error)
+        await self._put(client, frame)
+
+    async def _refuse(self, client: Client, request: Request, code: ErrorCode, message: str) -> None:
+        answer = failure(request.id, code, message)
+        await self._told(client, request, answer["error"], encode(answer))
 
     async def _stream(self, client: Client, request: Request) -> None:
         """Pass on the answer and the events after it until either side ends; the connection is used up then."""
         if self._streams >= self._limits.streams:
-            await self._told(client, request, failure(request.id, ErrorCode.BUSY, "as many streams as there may be"))
+            await self._refuse(client, request, ErrorCode.BUSY, "as many streams as there may be")
             return
         self._streams += 1
         forwarding = asyncio.create_task(self._forward(client, request))
@@ -174,14 +177,13 @@ class Server:
     async def _forward(self, client: Client, request: Request) -> None:
         async with contextlib.aclosing(self._upstream.stream(request)) as bodies:
             answer = await anext(bodies)
-            await self._told(client, request, answer)
+            await self._told(client, request, answer.get("error", {}), encode(answer))
             while answer.get("ok") is not False:
                 answer = await anext(bodies)
                 await self._send(client, answer)
 
-    def _audit(self, peer: Peer, request: Request, answer: dict[str, Any]) -> None:
-        error = answer.get("error", {})
-        outcome = "done" if answer.get("ok") is True else f"{error.get('code')}, {error.get('message')}"
+    def _audit(self, peer: Peer, request: Request, error: Mapping[str, Any]) -> None:
+        outcome = f"{error.get('code')}, {error.get('message')}" if error else "done"
         target = " ".join(request.args.values())
         self._log(Entry.ADMIN_COMMAND, command=request.command.value, target=target, who=str(peer), outcome=outcome)
 

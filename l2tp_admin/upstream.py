@@ -4,13 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from l2tp_admin.log import Log
-from l2tp_ctl.admin_framing import BodyError, Decoder, FramingError, encode
-from l2tp_ctl.admin_schema import HEADER_LENGTH, MAX_ANSWER, MAX_ID, READ_ONLY, Command, ErrorCode, Request, failure
+from l2tp_ctl.admin_framing import (
+    BodyError,
+    Decoder,
+    FramingError,
+    encode,
+    encode_success,
+    json_text,
+    parse,
+    split_success,
+)
+from l2tp_ctl.admin_schema import (
+    MAX_ANSWER,
+    MAX_ID,
+    READ_ONLY,
+    VERSION,
+    Command,
+    Error,
+    ErrorCode,
+    Request,
+    failure,
+)
 from l2tp_ctl.catalogue import Entry
 
 _READ_SIZE = 256 * 1024
@@ -21,17 +40,17 @@ _UNSENT_LIMIT = 1024 * 1024
 
 
 class Answer(NamedTuple):
-    """An answer of the control process, made into octets once for all clients that get it."""
+    """An answer of the control process: a result, passed on as it came to all clients that get it, or an error."""
 
-    body: dict[str, Any]
-    octets: bytes
-    """The body without its id."""
+    result: bytes
+    """JSON text; empty where there is an error."""
+    error: Mapping[str, Any]
 
     def frame(self, request_id: int) -> bytes:
         """Return the frame of the answer to one client's request."""
-        start = b'{"id":%d,' % request_id
-        length = len(start) + len(self.octets) - 1
-        return length.to_bytes(HEADER_LENGTH, "big") + start + self.octets[1:]
+        if self.result:
+            return encode_success(request_id, self.result)
+        return encode({"v": VERSION, "id": request_id, "ok": False, "error": self.error})
 
 
 class Upstream:
@@ -49,7 +68,7 @@ class Upstream:
         self._connecting = asyncio.Lock()
         self._writer: asyncio.StreamWriter | None = None
         self._receiving: asyncio.Task[None] | None = None
-        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._under_way: defaultdict[Command, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._next: dict[Command, asyncio.Task[Answer]] = {}
         self._closed = False
@@ -62,12 +81,12 @@ class Upstream:
             async with asyncio.timeout(self._answer_time):
                 if request.command in READ_ONLY and not request.args:
                     return await self._share(request)
-                return _answer(await self._exchange(request))
+                return await self._exchange(request)
         except TimeoutError:
             reason = f"l2tp-ctl gave no answer in {self._answer_time:g} s"
         except OSError as error:
             reason = f"l2tp-ctl is away: {_reason(error)}"
-        return _answer(failure(request.id, ErrorCode.UNREACHABLE, reason))
+        return Answer(b"", Error(code=ErrorCode.UNREACHABLE, message=reason))
 
     async def _share(self, request: Request) -> Answer:
         task = self._next.get(request.command)
@@ -82,7 +101,7 @@ class Upstream:
         async with self._under_way[request.command]:
             del self._next[request.command]
             async with asyncio.timeout(self._answer_time):
-                return _answer(await self._exchange(request))
+                return await self._exchange(request)
 
     async def stream(self, request: Request) -> AsyncGenerator[dict[str, Any], None]:
         """Yield the answer and the events that follow it, over a connection of its own, until that ends."""
@@ -107,12 +126,12 @@ class Upstream:
             if writer is not None:
                 writer.transport.abort()
 
-    async def _exchange(self, request: Request) -> dict[str, Any]:
+    async def _exchange(self, request: Request) -> Answer:
         writer = await self._connected()
         if writer.transport.get_write_buffer_size() > _UNSENT_LIMIT:
             raise BlockingIOError("it does not read")
         self._last_id = self._last_id % MAX_ID + 1
-        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting[own_id := self._last_id] = answer
         try:
             writer.write(encode(request._replace(id=own_id).body()))
@@ -141,8 +160,8 @@ class Upstream:
         error: Exception = ConnectionResetError("it closed the connection")
         try:
             while data := await reader.read(_READ_SIZE):
-                for answer in decoder.feed(data):
-                    self._hand_out(answer)
+                for body in decoder.cut(data):
+                    self._hand_out(body)
         except (OSError, FramingError) as cause:
             error = cause
         self._writer = None
@@ -152,12 +171,12 @@ class Upstream:
             if not waiting.done():
                 waiting.set_exception(ConnectionResetError(_reason(error)))
 
-    def _hand_out(self, answer: dict[str, Any]) -> None:
-        own_id = answer.get("id")
+    def _hand_out(self, body: bytes) -> None:
+        own_id, answer = _read(body)
         waiting = self._waiting.get(own_id) if type(own_id) is int else None
         if waiting is None or waiting.done():
             return  # it came after its time, and nobody waits for it any more
-        if not isinstance(answer.get("result" if answer.get("ok") is True else "error"), dict):
+        if answer is None:
             raise BodyError("an answer is neither a result nor an error")
         waiting.set_result(answer)
 
@@ -176,8 +195,18 @@ class Upstream:
             await self._receiving
 
 
-def _answer(body: dict[str, Any]) -> Answer:
-    return Answer(body, encode({name: value for name, value in body.items() if name != "id"})[HEADER_LENGTH:])
+def _read(body: bytes) -> tuple[object, Answer | None]:
+    """Return the id and the answer in a body, None where that is none; raises BodyError.
+
+    A result that is written as l2tp-ctl writes it is not looked into: it may be large, and is only passed on.
+    """
+    if (found := split_success(body)) is not None:
+        return found[0], Answer(found[1], {})
+    told = parse(body)
+    result, error = told.get("result"), told.get("error")
+    if told.get("ok") is True:
+        return told.get("id"), Answer(json_text(result), {}) if isinstance(result, dict) else None
+    return told.get("id"), Answer(b"", error) if isinstance(error, dict) else None
 
 
 def _reason(error: Exception) -> str:

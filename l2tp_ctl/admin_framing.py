@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
-from l2tp_ctl.admin_schema import HEADER_LENGTH
+from l2tp_ctl.admin_schema import HEADER_LENGTH, MAX_ID, VERSION
+
+T = TypeVar("T")
+
+_BEFORE_ID = b'{"v":%d,"id":' % VERSION
+_BEFORE_RESULT = b',"ok":true,"result":'
+_LONGEST_START = len(_BEFORE_ID) + len(str(MAX_ID)) + len(_BEFORE_RESULT) + 1
 
 
 class FramingError(Exception):
@@ -26,10 +32,34 @@ class BodyError(FramingError):
     """The body is not one JSON object in UTF-8, or it is nested too deeply or holds what could not be encoded again."""
 
 
+def json_text(value: object) -> bytes:
+    """Return JSON text without a blank, in UTF-8; ``TypeError`` or ``ValueError`` where JSON cannot."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
 def encode(body: Mapping[str, Any]) -> bytes:
     """Return the frame that carries ``body``; ``TypeError`` or ``ValueError`` where JSON cannot."""
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    text = json_text(body)
     return len(text).to_bytes(HEADER_LENGTH, "big") + text
+
+
+def encode_success(request_id: int, result: bytes) -> bytes:
+    """Return the frame of ``admin_schema.success``, where the result is JSON text already: one object in UTF-8."""
+    start = b"%b%d%b" % (_BEFORE_ID, request_id, _BEFORE_RESULT)
+    length = len(start) + len(result) + 1
+    return b"".join((length.to_bytes(HEADER_LENGTH, "big"), start, result, b"}"))
+
+
+def split_success(body: bytes) -> tuple[int, bytes] | None:
+    """Return the id and the result's text of a body that :func:`encode_success` made, None for any other.
+
+    So what is only passed on, be it large, need not be taken apart and put together again.
+    """
+    start, found, rest = body[:_LONGEST_START].partition(_BEFORE_RESULT)
+    number = start.removeprefix(_BEFORE_ID)
+    if not found or start == number or not number.isdigit() or not rest.startswith(b"{") or not body.endswith(b"}}"):
+        return None
+    return int(number), body[len(start) + len(found) : -1]
 
 
 class Decoder:
@@ -49,11 +79,18 @@ class Decoder:
 
         Raises ``FramingError``; bodies before the bad frame in the same ``data`` are then dropped with the stream.
         """
+        return self._feed(data, parse)
+
+    def cut(self, data: bytes | bytearray | memoryview) -> list[bytes]:
+        """Do the same, but leave the bodies as octets, which may be anything: :func:`parse` tells."""
+        return self._feed(data, bytes)
+
+    def _feed(self, data: bytes | bytearray | memoryview, made: Callable[[bytearray], T]) -> list[T]:
         if self._error is not None:
             raise self._error
         self._buffer += data
         try:
-            return self._complete()
+            return self._complete(made)
         except FramingError as error:
             self._error = error
             self._buffer.clear()
@@ -64,7 +101,7 @@ class Decoder:
         """Octets of a frame that is not complete yet."""
         return len(self._buffer)
 
-    def _complete(self) -> list[dict[str, Any]]:
+    def _complete(self, made: Callable[[bytearray], T]) -> list[T]:
         bodies = []
         start = 0
         while len(self._buffer) - start >= HEADER_LENGTH:
@@ -75,12 +112,13 @@ class Decoder:
             if len(self._buffer) - body < length:
                 break
             start = body + length
-            bodies.append(_parse(self._buffer[body:start]))
+            bodies.append(made(self._buffer[body:start]))
         del self._buffer[:start]
         return bodies
 
 
-def _parse(text: bytearray) -> dict[str, Any]:
+def parse(text: bytes | bytearray) -> dict[str, Any]:
+    """Return what a body says; raises ``BodyError``."""
     try:
         value = json.loads(text.decode(), parse_float=_finite, parse_constant=_finite)
         if b"\\u" in text:

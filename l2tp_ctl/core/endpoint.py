@@ -5,6 +5,7 @@ Events go in by the methods, each with the time; what is to be done comes out of
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
@@ -33,7 +34,7 @@ from l2tp_ctl.core.static_connection import StaticConnection
 from l2tp_ctl.core.static_session import StaticSession
 from l2tp_ctl.core.static_tunnel import StaticTunnel
 from l2tp_ctl.core.templates import Template, TemplateSettings, choose
-from l2tp_ctl.core.views import TunnelView
+from l2tp_ctl.core.views import SessionView, TunnelView
 
 Configured: TypeAlias = Peer | StaticTunnel
 """What one tunnel of the configuration becomes."""
@@ -241,8 +242,30 @@ class Endpoint:
         return effects
 
     def tunnels(self) -> list[TunnelView]:
-        """Return a snapshot of every configured tunnel, in the configuration's order."""
+        """Return a snapshot of every configured tunnel with its sessions, in the configuration's order."""
         return [peer.view() for peer in self._peers]
+
+    def overview(self) -> Iterator[TunnelView]:
+        """Go through snapshots of the tunnels without their sessions, each made when it is asked for.
+
+        Events may come between two of them: who has thousands to show need not keep everybody waiting.
+        """
+        return (peer.view(sessions=False) for peer in [*self._peers])
+
+    def sessions(self) -> Iterator[SessionView]:
+        """Go through snapshots of all sessions in the same manner."""
+        return itertools.chain.from_iterable(peer.session_views() for peer in [*self._peers])
+
+    def tunnel(self, name: str) -> TunnelView | None:
+        """Return a snapshot of the tunnel with this name, and of its sessions."""
+        return next((peer.view() for peer in self._peers if peer.settings.name == name), None)
+
+    def session(self, name: str) -> SessionView | None:
+        """Return a snapshot of the session with this name."""
+        for peer in self._peers:
+            if any(settings.name == name for settings in peer.settings.sessions):
+                return next(view for view in peer.session_views() if view.name == name)
+        return None
 
     # ---- Datagrams.
 

@@ -258,11 +258,11 @@ class Peer:
 
     # ---- What people see.
 
-    def view(self) -> TunnelView:
-        """Return a snapshot for people and programs."""
+    def view(self, *, sessions: bool = True) -> TunnelView:
+        """Return a snapshot for people and programs; without ``sessions`` it costs no more for thousands of them."""
         tunnel = self.current
         if tunnel is None:
-            return self._idle_view()
+            return self._idle_view(sessions=sessions)
         connection, channel = tunnel.connection, tunnel.connection.channel
         return TunnelView(
             name=self.settings.name,
@@ -288,10 +288,18 @@ class Peer:
             last_error=tunnel.last_error or self.last_error,
             down=self.down,
             rtt=channel.rtt,
-            sessions=tuple(session.view() for session in tunnel.sessions),
+            sessions_configured=len(tunnel.sessions),
+            sessions_established=sum(session.established for session in tunnel.sessions),
+            sessions=tuple(self.session_views()) if sessions else (),
         )
 
-    def _idle_view(self) -> TunnelView:
+    def session_views(self) -> Iterator[SessionView]:
+        """Go through snapshots of its sessions, each made when it is asked for."""
+        if self.current is None:
+            return self._idle_sessions()
+        return (session.view() for session in [*self.current.sessions])
+
+    def _idle_view(self, *, sessions: bool) -> TunnelView:
         return TunnelView(
             name=self.settings.name,
             mode=Mode.SIGNALLED,
@@ -316,11 +324,13 @@ class Peer:
             last_error=PUT_DOWN if self.down else self.last_error,
             down=self.down,
             rtt=None,
-            sessions=tuple(self._idle_sessions()),
+            sessions_configured=len(self.settings.sessions),
+            sessions_established=0,
+            sessions=tuple(self._idle_sessions()) if sessions else (),
         )
 
-    def _idle_sessions(self) -> list[SessionView]:
-        return [
+    def _idle_sessions(self) -> Iterator[SessionView]:
+        return (
             SessionView(
                 name=session.name,
                 tunnel=self.settings.name,
@@ -338,4 +348,4 @@ class Peer:
                 last_error=self._errors.get(session.name, ""),
             )
             for session in self.settings.sessions
-        ]
+        )

@@ -63,6 +63,11 @@ class Session:
         self._failures = 0
 
     @property
+    def established(self) -> bool:
+        """Whether it carries frames, as far as signalling goes."""
+        return self.state is SessionState.ESTABLISHED
+
+    @property
     def waits_for_control(self) -> bool:
         """Whether a call of ours waits for the control connection."""
         return self.state is SessionState.WAIT_CONTROL_CONN

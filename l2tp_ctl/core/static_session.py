@@ -40,6 +40,11 @@ class StaticSession:
         """Whether the operator lets the interface be up."""
         self._retry: Timer | None = None
 
+    @property
+    def established(self) -> bool:
+        """Whether it may carry frames."""
+        return self.state is StaticSessionState.ESTABLISHED
+
     # ---- What happens to it.
 
     def open(self, now: float) -> None:

@@ -7,6 +7,7 @@ the other does not hear it any more.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import assert_never
@@ -26,7 +27,7 @@ from l2tp_ctl.core.static_tables import (
     StaticTunnelState,
 )
 from l2tp_ctl.core.timers import Timer
-from l2tp_ctl.core.views import TunnelView
+from l2tp_ctl.core.views import SessionView, TunnelView
 
 _CHANGEABLE = ("retry", "hello_interval", "reconnect_interval", "sessions")
 """Settings that may change while its sessions carry frames."""
@@ -270,8 +271,8 @@ class StaticTunnel:
             entry, tunnel=self.settings.name, session=session, tunnel_id=self.settings.local_connection_id, **fields
         )
 
-    def view(self) -> TunnelView:
-        """Return a snapshot for people and programs."""
+    def view(self, *, sessions: bool = True) -> TunnelView:
+        """Return a snapshot for people and programs; without ``sessions`` it costs no more for thousands of them."""
         channel = None if self._connection is None else self._connection.channel
         return TunnelView(
             name=self.settings.name,
@@ -297,8 +298,14 @@ class StaticTunnel:
             last_error=PUT_DOWN if self.down else self.last_error,
             down=self.down,
             rtt=channel.rtt if channel else None,
-            sessions=tuple(session.view() for session in self.sessions),
+            sessions_configured=len(self.sessions),
+            sessions_established=sum(session.established for session in self.sessions),
+            sessions=tuple(self.session_views()) if sessions else (),
         )
+
+    def session_views(self) -> Iterator[SessionView]:
+        """Go through snapshots of its sessions, each made when it is asked for."""
+        return (session.view() for session in [*self.sessions])
 
 
 def _identity(settings: StaticSessionSettings) -> tuple[str, str, int]:

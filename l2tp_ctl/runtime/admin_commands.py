@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
-from typing import Any
+from typing import Any, TypeVar
 
+from l2tp_ctl.admin_framing import json_text
 from l2tp_ctl.admin_schema import Command, ErrorCode, Reloaded, Request, Session, Statistics, Tunnel, Version
 from l2tp_ctl.catalogue import Level
 from l2tp_ctl.core.views import SessionView, TunnelView
@@ -21,8 +23,10 @@ from l2tp_ctl.runtime.log_ring import selection
 from l2tp_ctl.runtime.reload import Reloader
 from l2tp_ctl.runtime.shell import Shell
 
-_AT_ONCE = 1000
-"""Sessions put into an answer before other work gets its turn."""
+_AT_ONCE = 200
+"""Tunnels or sessions put into an answer before other work gets its turn: some milliseconds."""
+
+T = TypeVar("T")
 
 
 class CommandError(Exception):
@@ -46,30 +50,32 @@ class Commands:
         """One at a time makes a large answer, and lets the protocol have its turn in between."""
         self._began = asyncio.get_running_loop().time()
 
-    async def __call__(self, request: Request) -> Mapping[str, Any] | Stream:
-        """Carry out one command and return its result; raises CommandError."""
+    async def __call__(self, request: Request) -> Mapping[str, Any] | bytes | Stream:
+        """Carry out one command and return its result, a large one as JSON text; raises CommandError."""
         args = request.args
         match request.command:
             case Command.SHOW_TUNNELS:
-                async with self._large:
-                    tunnels = [self._tunnel_answer(view) for view in self._shell.tunnels()]
-                    await asyncio.sleep(0)
-                return {"tunnels": tunnels, "problem": self._link.problem}
+                tunnels = await self._array(self._shell.overview(), self._tunnel_answer)
+                return b'{"tunnels":%b,"problem":%b}' % (tunnels, json_text(self._link.problem))
             case Command.SHOW_TUNNEL:
                 view = self._tunnel(args["name"])
-                sessions = await self._sessions(view.sessions)
-                return {"tunnel": self._tunnel_answer(view), "sessions": sessions, "problem": self._link.problem}
+                head, problem = self._tunnel_answer(view), self._link.problem
+                sessions = await self._sessions(view.sessions, [session.interface for session in view.sessions])
+                return b'{"tunnel":%b,"sessions":%b,"problem":%b}' % (json_text(head), sessions, json_text(problem))
+            case Command.SHOW_SESSIONS if "tunnel" in args:
+                views = self._tunnel(args["tunnel"]).sessions
+                sessions = await self._sessions(views, [session.interface for session in views])
+                return b'{"sessions":%b}' % sessions
             case Command.SHOW_SESSIONS:
-                async with self._large:
-                    views = [self._tunnel(args["tunnel"])] if "tunnel" in args else self._shell.tunnels()
-                    await asyncio.sleep(0)
-                return {"sessions": await self._sessions([session for view in views for session in view.sessions])}
+                return b'{"sessions":%b}' % await self._sessions(self._shell.sessions())
             case Command.SHOW_SESSION:
-                return {"session": (await self._sessions([self._session(args["name"])]))[0]}
+                session = self._session(args["name"])
+                counters = await self._link.counters([session.interface])
+                return {"session": session_answer(session, counters, self._now())}
             case Command.SHOW_PEERS:
-                return {"peers": peer_answers(self._shell.tunnels())}
+                return {"peers": peer_answers(await self._gently(self._shell.overview()))}
             case Command.SHOW_STATISTICS:
-                return {**self._statistics()}
+                return {**self._statistics(await self._gently(self._shell.overview()))}
             case Command.SHOW_CONFIG:
                 return {"config": config_view(self._reloader.current)}
             case Command.SHOW_VERSION:
@@ -97,17 +103,16 @@ class Commands:
                 return Stream({"lines": [*ring.lines(wanted)]}, ring.feed.follow(wanted))
 
     def _tunnel(self, name: str) -> TunnelView:
-        for view in self._shell.tunnels():
-            if view.name == name:
-                return view
-        raise CommandError(ErrorCode.NOT_FOUND, f"there is no tunnel {name!r}")
+        view = self._shell.tunnel(name)
+        if view is None:
+            raise CommandError(ErrorCode.NOT_FOUND, f"there is no tunnel {name!r}")
+        return view
 
     def _session(self, name: str) -> SessionView:
-        for view in self._shell.tunnels():
-            for session in view.sessions:
-                if session.name == name:
-                    return session
-        raise CommandError(ErrorCode.NOT_FOUND, f"there is no session {name!r}")
+        view = self._shell.session(name)
+        if view is None:
+            raise CommandError(ErrorCode.NOT_FOUND, f"there is no session {name!r}")
+        return view
 
     def _tunnel_answer(self, view: TunnelView) -> Tunnel:
         answer = tunnel_answer(view, self._now())
@@ -115,9 +120,9 @@ class Commands:
             answer["last_error"] = self._link.problem
         return answer
 
-    def _statistics(self) -> Statistics:
+    def _statistics(self, tunnels: Sequence[TunnelView]) -> Statistics:
         return statistics(
-            self._shell.tunnels(),
+            tunnels,
             self._shell.counters,
             self._link.latencies,
             uptime=self._now() - self._began,
@@ -149,15 +154,29 @@ class Commands:
             raise CommandError(ErrorCode.BAD_ARGUMENTS, f"there is no level {args['level']!r}")
         return selection(args.get("tunnel"), Level[level])
 
-    async def _sessions(self, views: Sequence[SessionView]) -> list[Session]:
-        counters = await self._link.counters([view.interface for view in views])
-        answers: list[Session] = []
+    async def _sessions(self, views: Iterable[SessionView], interfaces: Sequence[str] | None = None) -> bytes:
+        """Return the JSON text of sessions, whose ``interfaces`` need not be told where they are all that there are."""
+        counters = await self._link.counters(interfaces)
+        now = self._now()
+        return await self._array(views, lambda view: session_answer(view, counters, now))
+
+    async def _array(self, items: Iterable[T], answer: Callable[[T], Tunnel | Session]) -> bytes:
+        """Return the JSON text of an array of answers, letting others have their turn in between."""
+        texts = []
         async with self._large:
-            now = self._now()
-            for start in range(0, len(views), _AT_ONCE):
-                answers += [session_answer(view, counters, now) for view in views[start : start + _AT_ONCE]]
+            remaining = iter(items)
+            while some := [*itertools.islice(remaining, _AT_ONCE)]:
+                texts.append(json_text([answer(item) for item in some])[1:-1])
                 await asyncio.sleep(0)
-        return answers
+        return b"[%b]" % b",".join(texts)
+
+    async def _gently(self, views: Iterator[TunnelView]) -> list[TunnelView]:
+        """Make all snapshots, letting others have their turn in between."""
+        made: list[TunnelView] = []
+        while some := [*itertools.islice(views, _AT_ONCE)]:
+            made += some
+            await asyncio.sleep(0)
+        return made
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from l2tp_ctl.admin_framing import Decoder, FramingError, HeaderLengthError, encode
-from l2tp_ctl.admin_schema import MAX_REQUEST, ErrorCode, Request, RequestError, event, failure, parse_request, success
+from l2tp_ctl.admin_framing import Decoder, FramingError, HeaderLengthError, encode, encode_success, json_text
+from l2tp_ctl.admin_schema import MAX_REQUEST, ErrorCode, Request, RequestError, event, failure, parse_request
 from l2tp_ctl.catalogue import Entry
 from l2tp_ctl.runtime.admin_commands import CommandError
 from l2tp_ctl.runtime.feeds import Stream
@@ -31,8 +31,8 @@ _READ_SIZE = 65536
 _ACCEPT_PAUSE = 1.0
 """Seconds before accepting again where the system was out of descriptors or memory."""
 
-Handler = Callable[[Request], Awaitable[Mapping[str, Any] | Stream]]
-"""Carries out a command and returns its result; raises CommandError."""
+Handler = Callable[[Request], Awaitable[Mapping[str, Any] | bytes | Stream]]
+"""Carries out a command and returns its result, which may be JSON text already; raises CommandError."""
 
 
 def listen(path: Path) -> socket.socket:
@@ -148,22 +148,29 @@ class AdminServer:
             if isinstance(result, Stream):
                 await self._stream(client, request, result)
             else:
-                await self._send(client, success(request.id, result))
+                await self._succeed(client, request, result)
 
     async def _stream(self, client: _Client, request: Request, stream: Stream) -> None:
         with contextlib.closing(stream.events), client.streaming():
-            await self._send(client, success(request.id, stream.result))
+            await self._succeed(client, request, stream.result)
             async for told in stream.events:
                 await self._send(client, event(request.id, told))
 
+    async def _succeed(self, client: _Client, request: Request, result: Mapping[str, Any] | bytes) -> None:
+        text = result if isinstance(result, bytes) else json_text(result)
+        await self._put(client, encode_success(request.id, text))
+
     async def _send(self, client: _Client, body: Mapping[str, Any]) -> None:
+        await self._put(client, encode(body))
+
+    async def _put(self, client: _Client, frame: bytes) -> None:
         """Send one frame; raises _GoneError where the client does not take it."""
         async with client.sending:
             if client.gone:
                 raise _GoneError
             try:
                 async with asyncio.timeout(STALL):
-                    await asyncio.get_running_loop().sock_sendall(client.socket, encode(body))
+                    await asyncio.get_running_loop().sock_sendall(client.socket, frame)
             except OSError as error:  # TimeoutError is one
                 reason = error.strerror or f"not read for {STALL:g} s"
                 self._log.write(Entry.FAILED_TO_SEND_INFORMATION, {"error": reason})

@@ -5,16 +5,14 @@ from __future__ import annotations
 import base64
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 
 from l2tp_ctl.admin_schema import Captured, Latency, Peer, Session, Statistics, Tunnel
 from l2tp_ctl.core.errors import Drop
 from l2tp_ctl.core.settings import Address, Mode, PseudowireType
 from l2tp_ctl.core.views import SessionView, TunnelView
-from l2tp_kernel.schema import Counters
 
 _ESTABLISHED = "established"
-_TYPES = {PseudowireType.ETHERNET: "ethernet", PseudowireType.ETHERNET_VLAN: "vlan"}
+_TYPES: Mapping[int, str] = {PseudowireType.ETHERNET: "ethernet", PseudowireType.ETHERNET_VLAN: "vlan"}
 
 
 def tunnel_answer(view: TunnelView, now: float) -> Tunnel:
@@ -42,8 +40,8 @@ def tunnel_answer(view: TunnelView, now: float) -> Tunnel:
         authenticated=view.authenticated,
         initiator=view.initiator,
         hello_interval=view.hello_interval,
-        sessions_configured=len(view.sessions),
-        sessions_established=_established(view.sessions),
+        sessions_configured=view.sessions_configured,
+        sessions_established=view.sessions_established,
         uptime=_uptime(view, now),
         next_attempt=None if view.next_attempt is None else max(0.0, view.next_attempt - now),
         last_error=view.last_error,
@@ -52,16 +50,15 @@ def tunnel_answer(view: TunnelView, now: float) -> Tunnel:
     )
 
 
-def session_answer(view: SessionView, counters: Mapping[str, Counters], now: float) -> Session:
+def session_answer(view: SessionView, counters: Mapping[str, dict[str, int]], now: float) -> Session:
     """Return one session with its interface's counters, if there are any."""
-    found = counters.get(view.interface) if view.state == _ESTABLISHED else None
     return Session(
         name=view.name,
         tunnel=view.tunnel,
         state=view.state,
         interface=view.interface,
         remote_end_id=end_id(view.remote_end_id) if view.remote_end_id else "",
-        pseudowire_type=_TYPES[PseudowireType(view.pseudowire_type)],
+        pseudowire_type=_TYPES[view.pseudowire_type],
         local_session_id=view.local_session_id,
         peer_session_id=view.peer_session_id,
         local_cookie_length=view.local_cookie_length,
@@ -69,7 +66,7 @@ def session_answer(view: SessionView, counters: Mapping[str, Counters], now: flo
         mtu=view.mtu,
         uptime=_uptime(view, now),
         last_error=view.last_error,
-        counters={} if found is None else asdict(found),
+        counters=counters.get(view.interface, {}) if view.state == _ESTABLISHED else {},
     )
 
 
@@ -92,8 +89,8 @@ def peer_answers(views: Iterable[TunnelView]) -> list[Peer]:
         )
         peer["tunnels"].append(view.name)
         peer["tunnels_established"] += view.state == _ESTABLISHED
-        peer["sessions_configured"] += len(view.sessions)
-        peer["sessions_established"] += _established(view.sessions)
+        peer["sessions_configured"] += view.sessions_configured
+        peer["sessions_established"] += view.sessions_established
         if _introduced(view):
             peer["host_name"] = _text(view.peer_host_name)
             peer["router_id"] = str(ipaddress.IPv4Address(view.peer_router_id))
@@ -133,9 +130,9 @@ def statistics(
         uptime=uptime,
         problem=problem,
         tunnels_configured=len(views),
-        tunnels_established=_established(views),
-        sessions_configured=sum(len(view.sessions) for view in views),
-        sessions_established=sum(_established(view.sessions) for view in views),
+        tunnels_established=sum(view.state == _ESTABLISHED for view in views),
+        sessions_configured=sum(view.sessions_configured for view in views),
+        sessions_established=sum(view.sessions_established for view in views),
         messages_received=named("received-"),
         messages_sent=named("sent-"),
         retransmissions=counters.get("retransmissions", 0),
@@ -149,10 +146,6 @@ def statistics(
 def _introduced(view: TunnelView) -> bool:
     """Whether the peer has said who it is."""
     return view.mode is Mode.SIGNALLED and view.peer_connection_id != 0
-
-
-def _established(views: Iterable[TunnelView | SessionView]) -> int:
-    return sum(view.state == _ESTABLISHED for view in views)
 
 
 def _uptime(view: TunnelView | SessionView, now: float) -> float | None:

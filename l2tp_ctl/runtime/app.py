@@ -6,11 +6,10 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from l2tp_ctl.catalogue import Entry
-from l2tp_ctl.core.views import SessionView, TunnelView
 from l2tp_ctl.runtime.admin_commands import Commands
 from l2tp_ctl.runtime.admin_server import AdminServer
 from l2tp_ctl.runtime.config_file import ConfigError, Configuration
@@ -97,9 +96,11 @@ class App:
 
     async def _show_status(self) -> None:
         while True:
-            tunnels = self._shell.tunnels()
-            sessions = [session for tunnel in tunnels for session in tunnel.sessions]
-            words = f"{_up(tunnels)} tunnels up, {_up(sessions)} sessions up"
+            tunnels = [*self._shell.overview()]
+            up = sum(tunnel.state == "established" for tunnel in tunnels)
+            sessions = sum(tunnel.sessions_configured for tunnel in tunnels)
+            sessions_up = sum(tunnel.sessions_established for tunnel in tunnels)
+            words = f"{up} of {len(tunnels)} tunnels up, {sessions_up} of {sessions} sessions up"
             status(words if self._link.connected else f"{words}, l2tp-kernel is away")
             await asyncio.sleep(_STATUS_PAUSE)
             await self._changed.wait()
@@ -109,10 +110,6 @@ class App:
         """Log what broke while one event was handled; the next one gets its chance."""
         error = context.get("exception")
         self._log.write(*(describe(error) if error else (Entry.INTERNAL_ERROR, {"error": str(context["message"])})))
-
-
-def _up(views: Sequence[TunnelView | SessionView]) -> str:
-    return f"{sum(view.state == 'established' for view in views)} of {len(views)}"
 
 
 async def _feed_watchdog() -> None:

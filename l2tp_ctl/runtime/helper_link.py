@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 
 import zmq.asyncio
 
@@ -28,6 +28,8 @@ COUNTERS_TIME = 2.0
 """Seconds for the plane's counters, which an answer can do without."""
 LISTEN_AGAIN = 2.0
 """Seconds between two attempts to open a control socket, whose address may be not there yet."""
+
+_COUNTERS = tuple(field.name for field in fields(Counters))
 
 _ENCAPSULATIONS: Mapping[Encapsulation, schema.Encapsulation] = {
     Encapsulation.UDP: schema.Encapsulation.UDP,
@@ -101,15 +103,19 @@ class HelperLink:
         """Close what need not be open any more as soon as nobody uses it, and open what had to wait for that."""
         self._changed.set()
 
-    async def counters(self, interfaces: list[str]) -> dict[str, Counters]:
-        """Return the plane's counters by interface, of those that the helper owns; empty while it does not answer."""
-        if self._client is None or not interfaces:
+    async def counters(self, interfaces: Sequence[str] | None = None) -> dict[str, dict[str, int]]:
+        """Return the plane's counters by interface and name, of those that the helper owns; of all without a choice.
+
+        There are none while it does not answer.
+        """
+        if self._client is None or interfaces == []:
             return {}
         # Beyond one batch it is shorter to ask for all.
-        asked = interfaces if len(interfaces) <= schema.MAX_BATCH else []
+        asked = interfaces if interfaces and len(interfaces) <= schema.MAX_BATCH else []
         with contextlib.suppress(HelperError, TimeoutError):
             async with asyncio.timeout(COUNTERS_TIME):
-                return {name: Counters(*values) for name, *values in await self._client.request(Verb.STATS, asked)}
+                told = await self._client.request(Verb.STATS, asked)
+                return {name: dict(zip(_COUNTERS, values, strict=True)) for name, *values in told}
         return {}
 
     async def _live(self) -> str:
@@ -192,7 +198,7 @@ class HelperLink:
     async def _retire(self, client: HelperClient, sock: ControlSocket) -> None:
         """Close a control socket that need not be open any more, if nobody uses it or another needs its place."""
         if any(sock.listen.overlaps(wanted) for wanted in self._wanted):
-            for view in self._shell.tunnels():
+            for view in self._shell.overview():
                 if self._shell.sockets.find(view.address) is sock:
                     self._shell.clear_tunnel(view.name)
         elif self._shell.uses(sock):

@@ -7,7 +7,8 @@ import itertools
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import astuple
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 from l2tp_ctl.core.effects import DeletePwe, Pseudowire, SetPwe
@@ -16,6 +17,8 @@ from l2tp_ctl.runtime.helper_client import HelperClient, HelperError, HelperGone
 from l2tp_kernel.schema import MAX_BATCH, Plane, PweParam, Reason, Verb
 
 _IDLE_POLL = 0.02
+
+_fields: Callable[[PweParam], tuple[Any, ...]] = attrgetter(*(field.name for field in fields(PweParam)))
 
 Answer = Callable[[int, int, str], None]
 """Called with a request's number, the interface's MTU, and an error's text, empty when it is done."""
@@ -152,7 +155,7 @@ class Pseudowires:
     def _parameters(self, pseudowire: Pseudowire, handle: int) -> tuple[Any, ...]:
         address = pseudowire.address
         peer = packed(address.peer)
-        return astuple(
+        return _fields(
             PweParam(
                 plane=self._plane,
                 interface=pseudowire.interface,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import ParamSpec, TypeVar
 
 from l2tp_ctl.admin_schema import Change
@@ -16,7 +16,7 @@ from l2tp_ctl.catalogue import Entry
 from l2tp_ctl.core.effects import DeletePwe, Log, Send, SetPwe, StateChange
 from l2tp_ctl.core.endpoint import Endpoint
 from l2tp_ctl.core.settings import Address, StaticTunnelSettings
-from l2tp_ctl.core.views import TunnelView
+from l2tp_ctl.core.views import SessionView, TunnelView
 from l2tp_ctl.runtime.admin_views import captured
 from l2tp_ctl.runtime.config_file import Configuration
 from l2tp_ctl.runtime.control_socket import ControlSocket, ControlSockets
@@ -110,9 +110,21 @@ class Shell:
 
     # ---- Operators.
 
-    def tunnels(self) -> list[TunnelView]:
-        """Return a snapshot of every tunnel."""
-        return self._endpoint.tunnels()
+    def overview(self) -> Iterator[TunnelView]:
+        """Go through snapshots of the tunnels without their sessions, each made when it is asked for."""
+        return self._endpoint.overview()
+
+    def sessions(self) -> Iterator[SessionView]:
+        """Go through snapshots of all sessions, likewise."""
+        return self._endpoint.sessions()
+
+    def tunnel(self, name: str) -> TunnelView | None:
+        """Return a snapshot of one tunnel and its sessions."""
+        return self._endpoint.tunnel(name)
+
+    def session(self, name: str) -> SessionView | None:
+        """Return a snapshot of one session."""
+        return self._endpoint.session(name)
 
     def clear_tunnel(self, target: str) -> list[str]:
         """End the tunnels meant by ``target``; return their names."""

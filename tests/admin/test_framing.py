@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2tp_ctl.admin_framing import BodyError, Decoder, FramingError, HeaderLengthError, encode
+from l2tp_ctl.admin_framing import (
+    BodyError,
+    Decoder,
+    FramingError,
+    HeaderLengthError,
+    encode,
+    encode_success,
+    json_text,
+    parse,
+    split_success,
+)
+from l2tp_ctl.admin_schema import MAX_ID, success
 
 LIMIT = 65536
 
@@ -133,3 +144,54 @@ def test_every_octet_after_a_bad_frame_is_refused() -> None:
 def test_what_json_cannot_say_is_not_encoded(body: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         encode(body)
+
+
+# ---- Results that are only passed on.
+
+
+@given(st.integers(0, MAX_ID), bodies)
+def test_a_result_that_is_text_already_makes_the_same_frame(request_id: int, result: dict[str, Any]) -> None:
+    frame = encode_success(request_id, json_text(result))
+    assert frame == encode(success(request_id, result))
+    [body] = Decoder(2**20).cut(frame)
+    assert split_success(body) == (request_id, json_text(result))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b'{"v":1,"id":7,"ok":true,"result":{}',
+        b'{"v":1,"id":7,"ok":true,"result":[]}}',
+        b'{"v":1,"id":,"ok":true,"result":{}}',
+        b'{"v":1,"id":-7,"ok":true,"result":{}}',
+        b'{"v":1,"id":7.5,"ok":true,"result":{}}',
+        b'{"v":2,"id":7,"ok":true,"result":{}}',
+        b'{"id":7,"v":1,"ok":true,"result":{}}',
+        b'{"v":1,"id":7,"ok":false,"result":{}}',
+        b'{"v":1,"id":7,"ok":false,"error":{"message":""ok":true,"result":{}"}}',
+        b'{"v":1,"id":7,"event":{"ok":true,"result":{}}}',
+        b'{"v":1, "id":7,"ok":true,"result":{}}',
+        b'{"v":1,"id":00000000000000000000000000000000007,"ok":true,"result":{}}',
+    ],
+)
+def test_any_other_body_has_to_be_read(body: bytes) -> None:
+    assert split_success(body) is None
+
+
+@given(st.binary(max_size=60), st.binary(max_size=20))
+def test_no_octets_make_the_splitting_fail(octets: bytes, end: bytes) -> None:
+    for body in (octets, b'{"v":1,"id":' + octets, b'{"v":1,"id":7,"ok":true,"result":' + octets + end):
+        found = split_success(body)
+        assert found is None or encode_success(*found)[4:] == body
+
+
+def test_bodies_that_are_cut_out_are_read_later() -> None:
+    decoder = Decoder(LIMIT)
+    sent: list[dict[str, Any]] = [{"v": 1}, {"v": 1, "id": 7, "ok": True, "result": {"a": "}}"}}]
+    stream = b"".join(map(encode, sent)) + framed(b"no JSON")
+    bodies = decoder.cut(stream)
+    assert [parse(body) for body in bodies[:2]] == sent
+    with pytest.raises(BodyError):
+        parse(bodies[2])

@@ -89,7 +89,7 @@ class Server:
             yield Client(sock)
 
     async def until_logged(self, words: str) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             while words not in self.log.getvalue():  # noqa: ASYNC110  # the log tells nobody that it has grown
                 await asyncio.sleep(0.01)
 
@@ -222,22 +222,22 @@ def test_a_body_that_is_no_json_is_refused_and_closes(serve: Serve) -> None:
 
 
 def test_clients_that_do_not_read_delay_nobody(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin_server, "STALL", 1.5)
+    monkeypatch.setattr(admin_server, "STALL", 4.0)
 
     async def scenario(server: Server) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            slow = [await stack.enter_async_context(server.client()) for _ in range(8)]
+            slow = [await stack.enter_async_context(server.client()) for _ in range(4)]
             for client in slow:
-                for _ in range(3):
+                for _ in range(2):
                     await client.send(encode({"v": 1, "id": 1, "command": "show-tunnel", "args": {"name": "east"}}))
             fast = await stack.enter_async_context(server.client())
             loop = asyncio.get_running_loop()
             started = loop.time()
             assert (await fast.ask() or {})["ok"]
-            assert loop.time() - started < 0.75
-            await server.until_logged("failed to send l2tpd information: not read for 1.5 s")
+            assert loop.time() - started < 2
+            await server.until_logged("failed to send l2tpd information: not read for 4 s")
 
-    assert serve(scenario).log.getvalue().count("failed to send l2tpd information: not read for 1.5 s") >= 1
+    assert serve(scenario).log.getvalue().count("failed to send l2tpd information: not read for 4 s") >= 1
 
 
 def test_a_client_that_is_gone_is_logged_and_forgotten(serve: Serve) -> None:
