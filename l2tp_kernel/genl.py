@@ -1,101 +1,42 @@
-"""The kernel's generic netlink family "l2tp": a message class of our own on pyroute2's codec, over a plain socket.
+"""The kernel's generic netlink family "l2tp" (linux/l2tp.h).
 
-pyroute2's own L2tp class sends cookies as text, swaps the IPv6 checksum flags and cannot dump.  The traps of the
-interface are kept here: what Linux calls the cookie is the one we send, and the peer's is the one we expect; the
-sublayer is always stated, for without it Linux takes the default one; a checksum attribute is never sent, for its
-presence means "on" whatever its value.
+The traps of the interface are kept here: what Linux calls the cookie is the one we send, and the peer's is the one we
+expect; the sublayer is always stated, for without it Linux takes the default one; a checksum attribute is never sent,
+for its presence means "on" whatever its value.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
-import os
-import socket
 import struct
-from enum import IntEnum
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
-from pyroute2.netlink import genlmsg, nla
+from l2tp_kernel import netlink
+from l2tp_kernel.netlink import Request, integer, octets, text, u8, u16, u32
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
 FAMILY = "l2tp"
 """Name of the family, and of its one multicast group."""
 
-_NLMSG_ERROR, _NLMSG_DONE = 2, 3
-_NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_DUMP = 0x1, 0x4, 0x300
-_HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
-_GENL_ID_CTRL, _CTRL_CMD_GETFAMILY = 16, 3
-_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP = 270, 1
 _NETLINK_GENERIC = 16  # the socket module of Python 3.11 does not name it
+_HEADER = struct.Struct("=BBxx")  # struct genlmsghdr: command and version
+_CONTROLLER, _GETFAMILY = 16, 3
+_FAMILY_ID, _FAMILY_NAME, _GROUPS, _GROUP_NAME, _GROUP_ID = 1, 2, 7, 1, 2
 _VERSION_3 = 3
 _PWTYPE_ETH = 5
 
+_TUNNEL_CREATE, _TUNNEL_DELETE, _TUNNEL_GET = 1, 2, 4  # commands, in notifications too
+_SESSION_CREATE, _SESSION_DELETE, _SESSION_MODIFY, _SESSION_GET = 5, 6, 7, 8
 
-class Command(IntEnum):
-    """Commands, in requests, answers and notifications alike."""
-
-    TUNNEL_CREATE = 1
-    TUNNEL_DELETE = 2
-    TUNNEL_MODIFY = 3
-    TUNNEL_GET = 4
-    SESSION_CREATE = 5
-    SESSION_DELETE = 6
-    SESSION_MODIFY = 7
-    SESSION_GET = 8
-
-
-class Message(genlmsg):  # type: ignore[misc]  # pyroute2 ships no types
-    """One message of the family, with the attributes that are in use (linux/l2tp.h)."""
-
-    prefix = "L2TP_ATTR_"
-    nla_map = (
-        (1, "L2TP_ATTR_PW_TYPE", "uint16"),
-        (2, "L2TP_ATTR_ENCAP_TYPE", "uint16"),
-        (5, "L2TP_ATTR_L2SPEC_TYPE", "uint8"),
-        (7, "L2TP_ATTR_PROTO_VERSION", "uint8"),
-        (8, "L2TP_ATTR_IFNAME", "asciiz"),
-        (9, "L2TP_ATTR_CONN_ID", "uint32"),
-        (10, "L2TP_ATTR_PEER_CONN_ID", "uint32"),
-        (11, "L2TP_ATTR_SESSION_ID", "uint32"),
-        (12, "L2TP_ATTR_PEER_SESSION_ID", "uint32"),
-        (15, "L2TP_ATTR_COOKIE", "cdata"),
-        (16, "L2TP_ATTR_PEER_COOKIE", "cdata"),
-        (18, "L2TP_ATTR_RECV_SEQ", "uint8"),
-        (19, "L2TP_ATTR_SEND_SEQ", "uint8"),
-        (20, "L2TP_ATTR_LNS_MODE", "uint8"),
-        (23, "L2TP_ATTR_FD", "uint32"),
-        (24, "L2TP_ATTR_IP_SADDR", "cdata"),
-        (25, "L2TP_ATTR_IP_DADDR", "cdata"),
-        (26, "L2TP_ATTR_UDP_SPORT", "uint16"),
-        (27, "L2TP_ATTR_UDP_DPORT", "uint16"),
-        (30, "L2TP_ATTR_STATS", "Statistics"),
-        (31, "L2TP_ATTR_IP6_SADDR", "cdata"),
-        (32, "L2TP_ATTR_IP6_DADDR", "cdata"),
-    )
-
-    class Statistics(nla):  # type: ignore[misc]  # pyroute2 ships no types
-        """What a session has counted."""
-
-        nla_map = (
-            (6, "RX_SEQ_DISCARDS", "uint64"),
-            (8, "RX_ERRORS", "uint64"),
-            (10, "RX_COOKIE_DISCARDS", "uint64"),
-        )
-
-
-class _Control(genlmsg):  # type: ignore[misc]  # pyroute2 ships no types
-    """A message of the controller, which knows the families by name."""
-
-    nla_map = ((1, "FAMILY_ID", "uint16"), (2, "FAMILY_NAME", "asciiz"), (7, "GROUPS", "*Group"))
-
-    class Group(nla):  # type: ignore[misc]  # pyroute2 ships no types
-        """One multicast group."""
-
-        nla_map = ((1, "NAME", "asciiz"), (2, "ID", "uint32"))
+# Attributes, by their names in linux/l2tp.h without L2TP_ATTR_; those of the last line are inside STATS.
+_PW_TYPE, _ENCAP_TYPE, _L2SPEC_TYPE, _PROTO_VERSION, _IFNAME = 1, 2, 5, 7, 8
+_CONN_ID, _PEER_CONN_ID, _SESSION_ID, _PEER_SESSION_ID, _COOKIE, _PEER_COOKIE = 9, 10, 11, 12, 15, 16
+_RECV_SEQ, _SEND_SEQ, _LNS_MODE, _FD, _STATS = 18, 19, 20, 23, 30
+_IP_SADDR, _IP_DADDR, _UDP_SPORT, _UDP_DPORT, _IP6_SADDR, _IP6_DADDR = 24, 25, 26, 27, 31, 32
+_RX_SEQ_DISCARDS, _RX_ERRORS, _RX_COOKIE_DISCARDS = 6, 8, 10
 
 
 class Tunnel(NamedTuple):
@@ -115,7 +56,7 @@ class Tunnel(NamedTuple):
 
 
 class Session(NamedTuple):
-    """A session of the kernel with its interface; only the sequencing can be modified."""
+    """A session of the kernel with its interface."""
 
     tunnel: int
     number: int
@@ -131,6 +72,11 @@ class Session(NamedTuple):
     """Frames without a sequence number are dropped."""
     send_sequencing: bool
 
+    @property
+    def fixed(self) -> tuple[object, ...]:
+        """What cannot be modified: all but the sequencing."""
+        return self[:-2]
+
 
 class Discards(NamedTuple):
     """Received frames that a session has dropped."""
@@ -144,209 +90,156 @@ class Discards(NamedTuple):
 class L2tp:
     """The family; the constructor raises OSError ENOENT when this kernel has none, even as a module.
 
-    Every method raises OSError with the kernel's errno: EEXIST for a number or a name in use, ENODEV for none such.
+    Errors have the kernel's errno: EEXIST for a number or a name in use, ENODEV for none such.
     """
 
     def __init__(self) -> None:
-        self._sequences = itertools.count(1)
         with contextlib.ExitStack() as undo:
-            self._socket = undo.enter_context(_open())
-            self._events = undo.enter_context(_open())
-            self._type, group = self._family()
-            self._events.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, group)
-            self._events.settimeout(0)
+            self._netlink = undo.enter_context(contextlib.closing(netlink.Netlink(_NETLINK_GENERIC)))
+            self._monitor = undo.enter_context(contextlib.closing(netlink.Monitor(_NETLINK_GENERIC)))
+            # Asking for the family loads the module.
+            self._family, group = read_family(self._netlink.ask(Request(_CONTROLLER, get_family())))
+            self._monitor.join(group)
             undo.pop_all()
 
     def close(self) -> None:
         """Close both sockets; what was made stays."""
-        self._socket.close()
-        self._events.close()
+        self._netlink.close()
+        self._monitor.close()
 
     def fileno(self) -> int:
         """Readable when :meth:`deleted_tunnels` has something."""
-        return self._events.fileno()
+        return self._monitor.fileno()
 
     def deleted_tunnels(self) -> set[int]:
         """Numbers of the tunnels that anybody deleted since the last call; OSError ENOBUFS if some were lost."""
-        deleted = set()
-        with contextlib.suppress(BlockingIOError):
-            while packet := self._events.recv(1 << 16):
-                for _, _, octets in _messages(packet):
-                    message = _decoded(Message, octets)
-                    if message["cmd"] == Command.TUNNEL_DELETE:
-                        deleted.add(_value(message, "CONN_ID"))
-        return deleted
+        told = [body for _, body in self._monitor.news() if body[0] == _TUNNEL_DELETE]
+        return {integer(netlink.attributes(body, _HEADER.size)[_CONN_ID]) for body in told}
+
+    def carry_out(self, requests: Sequence[bytes]) -> list[OSError | None]:
+        """Have many of the requests below carried out in order, and give the error of each."""
+        return self._netlink.burst([Request(self._family, each) for each in requests])
 
     def create_tunnel(self, number: int, peer_number: int, encapsulation: int, descriptor: int) -> Tunnel:
         """Make a tunnel of a socket that is bound and connected; it ends when the last descriptor is closed."""
-        self._do(
-            Command.TUNNEL_CREATE,
-            CONN_ID=number,
-            PEER_CONN_ID=peer_number,
-            PROTO_VERSION=_VERSION_3,
-            ENCAP_TYPE=encapsulation,
-            FD=descriptor,
-        )
-        return _tunnel(self._ask(Command.TUNNEL_GET, CONN_ID=number))
-
-    def delete_tunnel(self, number: int) -> None:
-        """Delete a tunnel with its sessions; the kernel does it a moment later."""
-        self._do(Command.TUNNEL_DELETE, CONN_ID=number)
+        request = create_tunnel(number, peer_number, encapsulation, descriptor)
+        for error in filter(None, self.carry_out([request])):
+            raise error
+        return read_tunnel(self._netlink.ask(Request(self._family, get_tunnel(number))))
 
     def tunnel(self, number: int) -> Tunnel | None:
         """One tunnel, None if there is none such."""
         try:
-            return _tunnel(self._ask(Command.TUNNEL_GET, CONN_ID=number))
+            return read_tunnel(self._netlink.ask(Request(self._family, get_tunnel(number))))
         except OSError as error:
             if error.errno == errno.ENODEV:
                 return None
             raise
 
     def tunnels(self) -> list[Tunnel]:
-        """Every L2TPv3 tunnel of the network namespace, whoever made it."""
-        return [_tunnel(each) for each in self._dump(Command.TUNNEL_GET) if _value(each, "PROTO_VERSION") == _VERSION_3]
-
-    def create_session(self, session: Session) -> None:
-        """Make an Ethernet session and its interface, which is down."""
-        cookies = {"COOKIE": session.peer_cookie, "PEER_COOKIE": session.local_cookie}
-        self._do(
-            Command.SESSION_CREATE, CONN_ID=session.tunnel, SESSION_ID=session.number,
-            PEER_SESSION_ID=session.peer_number, PW_TYPE=_PWTYPE_ETH, IFNAME=session.interface,
-            L2SPEC_TYPE=session.sublayer, **_sequencing(session),
-            **{name: cookie for name, cookie in cookies.items() if cookie},
-        )  # fmt: skip
-
-    def modify_session(self, session: Session) -> None:
-        """Change the sequencing of a session."""
-        self._do(Command.SESSION_MODIFY, CONN_ID=session.tunnel, SESSION_ID=session.number, **_sequencing(session))
-
-    def delete_session(self, tunnel: int, number: int) -> None:
-        """Delete a session and its interface."""
-        self._do(Command.SESSION_DELETE, CONN_ID=tunnel, SESSION_ID=number)
-
-    def session(self, tunnel: int, number: int) -> Session | None:
-        """One session, None if there is none such."""
-        try:
-            return _session(self._ask(Command.SESSION_GET, CONN_ID=tunnel, SESSION_ID=number))
-        except OSError as error:
-            if error.errno == errno.ENODEV:
-                return None
-            raise
+        """Every tunnel of the network namespace, whoever made it."""
+        return list(map(read_tunnel, self._netlink.dump(Request(self._family, _HEADER.pack(_TUNNEL_GET, 1)))))
 
     def sessions(self) -> dict[Session, Discards]:
         """Every Ethernet session of the network namespace, whoever made it, and what it has dropped."""
-        dump = self._dump(Command.SESSION_GET)
-        return {_session(each): _discards(each) for each in dump if _value(each, "PW_TYPE") == _PWTYPE_ETH}
-
-    def _do(self, command: Command, **attributes: int | str | bytes) -> None:
-        for _ in self._exchange(request(command, **attributes), self._type, _NLM_F_ACK):
-            pass  # an answer here is an error, which raises
-
-    def _ask(self, command: Command, **attributes: int) -> Message:
-        answers = self._exchange(request(command, **attributes), self._type, _NLM_F_ACK)
-        (answer,) = [_decoded(Message, each) for each in answers]
-        return cast("Message", answer)
-
-    def _dump(self, command: Command) -> list[Message]:
-        return [_decoded(Message, each) for each in self._exchange(request(command), self._type, _NLM_F_DUMP)]
-
-    def _family(self) -> tuple[int, int]:
-        """Ask for the number of the family and of its group, which loads the module."""
-        ask = _Control()
-        ask["cmd"], ask["version"], ask["attrs"] = _CTRL_CMD_GETFAMILY, 1, [("FAMILY_NAME", FAMILY)]
-        (answer,) = [_decoded(_Control, each) for each in self._exchange(ask, _GENL_ID_CTRL, _NLM_F_ACK)]
-        groups = {each.get_attr("NAME"): each.get_attr("ID") for each in answer.get_attr("GROUPS")}
-        return answer.get_attr("FAMILY_ID"), groups[FAMILY]
-
-    def _exchange(self, message: genlmsg, kind: int, flags: int) -> Iterator[bytes]:
-        """Send one request and give its answers up to the acknowledgement; OSError if that is an error."""
-        sequence = next(self._sequences)
-        message["header"]["type"] = kind
-        message["header"]["flags"] = _NLM_F_REQUEST | flags
-        message["header"]["sequence_number"] = sequence
-        message.encode()
-        self._socket.send(message.data)
-        while True:
-            for answer, answered, octets in _messages(self._socket.recv(1 << 16)):
-                if answered != sequence:
-                    continue  # the answer to a request that was given up
-                if answer == _NLMSG_ERROR and (code := struct.unpack_from("=i", octets, _HEADER.size)[0]):
-                    raise OSError(-code, os.strerror(-code))
-                if answer in (_NLMSG_ERROR, _NLMSG_DONE):
-                    return
-                yield octets
+        found = self._netlink.dump(Request(self._family, _HEADER.pack(_SESSION_GET, 1)))
+        return dict(filter(None, map(read_session, found)))
 
 
-def request(command: Command, **attributes: int | str | bytes) -> Message:
-    """Make a request whose attributes are named without their prefix."""
-    message = Message()
-    message["cmd"], message["version"] = command, 1
-    message["attrs"] = [(f"L2TP_ATTR_{name}", value) for name, value in attributes.items()]
-    return message
+def get_family() -> bytes:
+    """Ask for the number of the family and of its group."""
+    return _HEADER.pack(_GETFAMILY, 1) + text(_FAMILY_NAME, FAMILY)
 
 
-def _open() -> socket.socket:
-    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_GENERIC)
-    opened.settimeout(5)  # the kernel answers at once; the helper must not hang if it does not
-    opened.bind((0, 0))
-    return opened
+def get_tunnel(number: int) -> bytes:
+    """Ask for one tunnel."""
+    return _HEADER.pack(_TUNNEL_GET, 1) + u32(_CONN_ID, number)
 
 
-def _messages(packet: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Type, sequence number and octets of every message in a packet."""
-    offset = 0
-    while offset + _HEADER.size <= len(packet):
-        length, kind, _, sequence, _ = _HEADER.unpack_from(packet, offset)
-        yield kind, sequence, packet[offset : offset + length]
-        offset += (length + 3) & ~3
+def create_tunnel(number: int, peer_number: int, encapsulation: int, descriptor: int) -> bytes:
+    """Make a tunnel of a socket."""
+    return (
+        _HEADER.pack(_TUNNEL_CREATE, 1) + u32(_CONN_ID, number) + u32(_PEER_CONN_ID, peer_number)
+        + u8(_PROTO_VERSION, _VERSION_3) + u16(_ENCAP_TYPE, encapsulation) + u32(_FD, descriptor)
+    )  # fmt: skip
 
 
-def _decoded(kind: type[genlmsg], octets: bytes) -> Any:  # noqa: ANN401  # pyroute2 ships no types
-    message = kind(octets)
-    message.decode()
-    return message
+def delete_tunnel(number: int) -> bytes:
+    """Delete a tunnel with its sessions; the kernel does it a moment later."""
+    return _HEADER.pack(_TUNNEL_DELETE, 1) + u32(_CONN_ID, number)
 
 
-def _value(message: Message, name: str, otherwise: Any = 0) -> Any:  # noqa: ANN401  # each attribute has its own type
-    value = message.get_attr(f"L2TP_ATTR_{name}")
-    return otherwise if value is None else value
+def create_session(session: Session) -> bytes:
+    """Make an Ethernet session and its interface, which is down."""
+    return (
+        _session(_SESSION_CREATE, session) + u32(_PEER_SESSION_ID, session.peer_number)
+        + u16(_PW_TYPE, _PWTYPE_ETH) + text(_IFNAME, session.interface) + u8(_L2SPEC_TYPE, session.sublayer)
+        + _sequencing(session)
+        + (octets(_COOKIE, session.peer_cookie) if session.peer_cookie else b"")
+        + (octets(_PEER_COOKIE, session.local_cookie) if session.local_cookie else b"")
+    )  # fmt: skip
 
 
-def _sequencing(session: Session) -> dict[str, int]:
+def modify_session(session: Session) -> bytes:
+    """Change the sequencing of a session."""
+    return _session(_SESSION_MODIFY, session) + _sequencing(session)
+
+
+def delete_session(session: Session) -> bytes:
+    """Delete a session and its interface."""
+    return _session(_SESSION_DELETE, session)
+
+
+def _session(command: int, session: Session) -> bytes:
+    return _HEADER.pack(command, 1) + u32(_CONN_ID, session.tunnel) + u32(_SESSION_ID, session.number)
+
+
+def _sequencing(session: Session) -> bytes:
     """Give the attributes of sequencing.
 
     Without LNS_MODE Linux would follow the peer, and turn its own numbers on and off as frames come with or without.
     """
-    return {"RECV_SEQ": session.receive_sequencing, "SEND_SEQ": session.send_sequencing, "LNS_MODE": 1}
+    return u8(_RECV_SEQ, session.receive_sequencing) + u8(_SEND_SEQ, session.send_sequencing) + u8(_LNS_MODE, 1)
 
 
-def _tunnel(message: Message) -> Tunnel:
+def read_family(body: bytes) -> tuple[int, int]:
+    """Numbers of the family and of its group."""
+    found = netlink.attributes(body, _HEADER.size)
+    groups = [netlink.attributes(each) for each in netlink.attributes(found[_GROUPS]).values()]
+    (group,) = (integer(each[_GROUP_ID]) for each in groups if netlink.string(each[_GROUP_NAME]) == FAMILY)
+    return integer(found[_FAMILY_ID]), group
+
+
+def read_tunnel(body: bytes) -> Tunnel:
+    """Read a tunnel, of either version of the protocol."""
+    found = netlink.attributes(body, _HEADER.size)
     return Tunnel(
-        number=_value(message, "CONN_ID"),
-        peer_number=_value(message, "PEER_CONN_ID"),
-        encapsulation=_value(message, "ENCAP_TYPE"),
-        local=bytes(_value(message, "IP_SADDR", b"") or _value(message, "IP6_SADDR", b"")),
-        peer=bytes(_value(message, "IP_DADDR", b"") or _value(message, "IP6_DADDR", b"")),
-        local_port=_value(message, "UDP_SPORT"),
-        peer_port=_value(message, "UDP_DPORT"),
+        number=integer(found.get(_CONN_ID)),
+        peer_number=integer(found.get(_PEER_CONN_ID)),
+        encapsulation=integer(found.get(_ENCAP_TYPE)),
+        local=found.get(_IP_SADDR) or found.get(_IP6_SADDR) or b"",
+        peer=found.get(_IP_DADDR) or found.get(_IP6_DADDR) or b"",
+        local_port=integer(found.get(_UDP_SPORT)),
+        peer_port=integer(found.get(_UDP_DPORT)),
     )
 
 
-def _session(message: Message) -> Session:
-    return Session(
-        tunnel=_value(message, "CONN_ID"),
-        number=_value(message, "SESSION_ID"),
-        peer_number=_value(message, "PEER_SESSION_ID"),
-        interface=_value(message, "IFNAME", ""),
-        local_cookie=bytes(_value(message, "PEER_COOKIE", b"")),
-        peer_cookie=bytes(_value(message, "COOKIE", b"")),
-        sublayer=_value(message, "L2SPEC_TYPE"),
-        receive_sequencing=bool(_value(message, "RECV_SEQ")),
-        send_sequencing=bool(_value(message, "SEND_SEQ")),
+def read_session(body: bytes) -> tuple[Session, Discards] | None:
+    """Read a session and what it has dropped; None if it is no Ethernet session."""
+    found = netlink.attributes(body, _HEADER.size)
+    if integer(found.get(_PW_TYPE)) != _PWTYPE_ETH:
+        return None
+    session = Session(
+        tunnel=integer(found.get(_CONN_ID)),
+        number=integer(found.get(_SESSION_ID)),
+        peer_number=integer(found.get(_PEER_SESSION_ID)),
+        interface=netlink.string(found.get(_IFNAME)),
+        local_cookie=found.get(_PEER_COOKIE, b""),
+        peer_cookie=found.get(_COOKIE, b""),
+        sublayer=integer(found.get(_L2SPEC_TYPE)),
+        receive_sequencing=bool(integer(found.get(_RECV_SEQ))),
+        send_sequencing=bool(integer(found.get(_SEND_SEQ))),
     )
-
-
-def _discards(message: Message) -> Discards:
-    statistics = _value(message, "STATS", Message.Statistics())
-    names = ("RX_ERRORS", "RX_COOKIE_DISCARDS", "RX_SEQ_DISCARDS")  # an older kernel may not have all
-    return Discards(*(statistics.get_attr(name) or 0 for name in names))
+    counted = netlink.attributes(found.get(_STATS, b""))  # an older kernel may not have all
+    kinds = (_RX_ERRORS, _RX_COOKIE_DISCARDS, _RX_SEQ_DISCARDS)
+    return session, Discards(*(integer(counted.get(kind)) for kind in kinds))

@@ -12,9 +12,9 @@ from l2tp_kernel.catalogue import Line
 def log(line: Line, **fields: object) -> None:
     """Write one line; characters that could forge another line or move the cursor are escaped."""
     text = line.template.format_map(fields)
-    shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
-    sys.stderr.write(f"<{line.priority}>{shown}\n")
-    sys.stderr.flush()
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    sys.stderr.write(f"<{line.priority}>{text}\n")  # which is never buffered beyond a line
 
 
 def notify(state: str) -> None:

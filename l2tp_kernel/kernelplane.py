@@ -10,6 +10,8 @@ interfaces carry.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import secrets
 import socket
 import time
@@ -19,11 +21,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from l2tp_kernel import genl, kernelsockets
 from l2tp_kernel.catalogue import Line
 from l2tp_kernel.journal import log
-from l2tp_kernel.plane import Adopted, TunnelSocket
+from l2tp_kernel.plane import Adopted, Interface, TunnelSocket
 from l2tp_kernel.schema import Counters, Listener, Plane, PweParam, Reason
 from l2tp_kernel.wire import Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from l2tp_kernel.links import Link, Links
     from l2tp_kernel.plane import ControlSocket
 
@@ -36,28 +40,29 @@ DELETION_SECONDS = 2.0
 _NON_IP, _ALL = 1, 2  # of the contract's sequencings
 
 
-class _Ends(NamedTuple):
-    """What tells one tunnel from another, in the kernel's eyes."""
+class _Peer(NamedTuple):
+    """Where the frames of a tunnel go: beside the address here all that tells one from another, in Linux's eyes."""
 
     encapsulation: int
-    local: bytes
     local_port: int
-    peer: bytes
-    peer_port: int
+    address: bytes
+    port: int
 
 
-@dataclass
+@dataclass(eq=False)
 class _Tunnel:
     number: int
-    ends: _Ends
+    local: bytes
+    peer: _Peer
     socket: socket.socket | None
     """None if an earlier helper opened it: then the clients alone hold it."""
-    listener: int
+    listener: int = 0
     interfaces: set[str] = field(default_factory=set)
+    deleted: bool = False
+    """Whether it is gone while its interfaces are still going."""
 
 
 class _Made(NamedTuple):
-    param: PweParam
     session: genl.Session
     number: int
     """Index of the interface."""
@@ -77,26 +82,26 @@ class KernelPlane:
         self._genl = genl.L2tp()
         self._listeners: dict[int, tuple[Listener, ControlSocket]] = {}
         self._tunnels: dict[int, _Tunnel] = {}
+        self._peers: dict[_Peer, list[_Tunnel]] = {}
+        """Tunnels that can take a session, by where it is to go."""
         self._sessions: dict[str, _Made] = {}
         self._news: list[TunnelSocket] = []
-        self._deletions: set[int] = set()
-        """Tunnels that we deleted, and the kernel has not told yet."""
 
     def adopt(self) -> list[Adopted]:
         """Take over what an earlier helper left: labelled interfaces whose tunnels the clients hold."""
         tunnels = {each.number: each for each in self._genl.tunnels()}
+        links = {link.name: link for link in self._links.all().values()}
         adopted = []
         for session in self._genl.sessions():
-            link = self._links.find(session.interface)
+            link = links.get(session.interface)
             if link is None or link.label not in LABELS or session.tunnel not in tunnels:
                 continue
             known = tunnels[session.tunnel]
-            tunnel = self._tunnels.setdefault(known.number, _Tunnel(known.number, _ends(known), None, 0))
+            tunnel = self._tunnels.get(known.number) or self._add_tunnel(known, None)
             tunnel.interfaces.add(session.interface)
             whole = session._replace(sublayer=LABELS.index(link.label))
-            param = _param(known, whole, link)
-            self._sessions[session.interface] = _Made(param, whole, link.number)
-            adopted.append(Adopted(param, link))
+            self._sessions[session.interface] = _Made(whole, link.number)
+            adopted.append(Adopted(_param(known, whole, link), link))
         return adopted
 
     def open_listener(self, handle: int, listener: Listener) -> ControlSocket:
@@ -110,63 +115,70 @@ class KernelPlane:
         """Close it."""
         self._listeners.pop(handle)[1].socket.close()
 
-    def create(self, param: PweParam) -> int:
-        """Make a session and its interface, and the tunnel if it is the first one there."""
-        _check(param)
-        with contextlib.ExitStack() as undo:
-            tunnel = self._find_tunnel(param) or self._open_tunnel(param)
-            undo.callback(self._release, tunnel)
-            session = _session(tunnel.number, param)
-            self._genl.create_session(session)
-            undo.callback(self._delete_session, session)
-            number = socket.if_nametoindex(param.interface)
-            self._links.label(number, LABELS[session.sublayer])
-            undo.pop_all()
-        tunnel.interfaces.add(param.interface)
-        self._sessions[param.interface] = _Made(param, session, number)
-        return number
+    def check(self, param: PweParam) -> None:
+        """Refuse what Linux cannot do."""
+        if param.receive_sublayer != param.send_sublayer:
+            raise Refused(Reason.PLANE, "Linux has one sublayer for both directions")
+        if param.receive_sequencing == _NON_IP or (param.send_sequencing and not param.receive_sequencing):
+            raise Refused(Reason.PLANE, "Linux sends sequence numbers where it requires them of all frames")
+        if param.receive_sequencing and not param.receive_sublayer:
+            raise Refused(Reason.MALFORMED, "sequencing without the sublayer that carries the numbers")
 
-    def modify(self, param: PweParam) -> int:
-        """Change the sequencing; anything else needs a new session, and with it a new interface."""
-        _check(param)
-        if param.interface not in self._sessions:
-            return self.create(param)
-        old = self._sessions[param.interface]
-        tunnel = self._tunnels[old.session.tunnel]
-        session = _session(tunnel.number, param)
-        if self._find_tunnel(param) is tunnel and old.session == session._replace(
-            receive_sequencing=old.session.receive_sequencing, send_sequencing=old.session.send_sequencing
-        ):
-            if old.session != session:
-                self._genl.modify_session(session)
+    def set(self, params: Sequence[PweParam]) -> list[Interface | OSError]:
+        """Make sessions and change their sequencing; for any other change make one anew, and with it the interface."""
+        self.tend()
+        outcomes: dict[str, Interface | OSError] = {}
+        tunnels = self._forget([param.interface for param in params if self._must_go(param)])
+        wanted: dict[str, genl.Session] = {}
+        for param in params:
+            try:
+                tunnel = self._find_tunnel(param) or self._open_tunnel(param)
+            except OSError as error:
+                outcomes[param.interface] = error
+                continue
             tunnel.listener = param.listener
-            self._sessions[param.interface] = _Made(param, session, old.number)
-            return old.number
-        self._forget(param.interface)
-        try:
-            return self.create(param)
-        finally:
-            self._release(tunnel)
+            tunnels.append(tunnel)
+            wanted[param.interface] = _session(tunnel.number, param)
+        known = {interface: self._sessions[interface].number for interface in wanted if interface in self._sessions}
+        errors = self._genl.carry_out(
+            [
+                genl.modify_session(session) if interface in known else genl.create_session(session)
+                for interface, session in wanted.items()
+            ]
+        )
+        half_made: list[genl.Session] = []
+        for (interface, session), failure in zip(wanted.items(), errors, strict=True):
+            number = known.get(interface) or (0 if failure else _index(interface))
+            if number and not failure:
+                self._sessions[interface] = _Made(session, number)
+                self._tunnels[session.tunnel].interfaces.add(interface)
+                outcomes[interface] = Interface(number, LABELS[session.sublayer])
+            else:
+                outcomes[interface] = failure or OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+                if interface not in known and not isinstance(failure, FileExistsError):
+                    half_made.append(session)
+        self._genl.carry_out([genl.delete_session(session) for session in half_made])
+        self._release(tunnels)
+        return [outcomes[param.interface] for param in params]
 
-    def delete(self, interface: str) -> None:
-        """Remove the session, and the tunnel if it was the last one there."""
-        if interface in self._sessions:
-            self._release(self._forget(interface))
+    def delete(self, interfaces: Sequence[str]) -> None:
+        """Remove sessions, and the tunnels whose last ones they were."""
+        self._release(self._forget([each for each in interfaces if each in self._sessions]))
 
     def stats(self) -> dict[str, Counters]:
         """Ask the kernel: the interface counts frames, the session what it drops."""
         discards = {(each.tunnel, each.number): counted for each, counted in self._genl.sessions().items()}
+        traffics = self._links.traffic()
         counters = {}
         for interface, made in self._sessions.items():
-            with contextlib.suppress(OSError, KeyError):  # somebody removed it, and the event is still under way
-                traffic = self._links.traffic(made.number)
-                dropped = discards[made.session.tunnel, made.session.number]
+            with contextlib.suppress(KeyError):  # somebody removed it, and the event is still under way
+                traffic, dropped = traffics[made.number], discards[made.session.tunnel, made.session.number]
                 counters[interface] = Counters(
-                    tx_frames=traffic["tx_packets"],
-                    tx_octets=traffic["tx_bytes"],
-                    rx_frames=traffic["rx_packets"],
-                    rx_octets=traffic["rx_bytes"],
-                    tx_dropped=traffic["tx_dropped"],
+                    tx_frames=traffic.tx_packets,
+                    tx_octets=traffic.tx_octets,
+                    rx_frames=traffic.rx_packets,
+                    rx_octets=traffic.rx_octets,
+                    tx_dropped=traffic.tx_dropped,
                     rx_cookie=dropped.cookie,
                     rx_malformed=max(0, dropped.errors - dropped.cookie - dropped.sequence),
                     rx_sequence=dropped.sequence,
@@ -190,11 +202,15 @@ class KernelPlane:
 
     def tend(self) -> None:
         """Let go of tunnels that somebody else deleted; their interfaces go by themselves."""
-        for number in self._genl.deleted_tunnels():
-            if number in self._deletions:
-                self._deletions.remove(number)
-            elif tunnel := self._tunnels.get(number):
-                log(Line.TUNNEL_DELETED_BY_OTHERS, number=number)
+        try:
+            deleted = self._genl.deleted_tunnels()
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            deleted = self._tunnels.keys() - {each.number for each in self._genl.tunnels()}  # some were lost
+        for tunnel in [self._tunnels[number] for number in deleted if number in self._tunnels]:
+            if not tunnel.deleted:
+                log(Line.TUNNEL_DELETED_BY_OTHERS, number=tunnel.number)
                 self._retire(tunnel)
 
     def close(self) -> None:
@@ -203,75 +219,84 @@ class KernelPlane:
             control.socket.close()
         self._genl.close()
 
-    def _find_tunnel(self, param: PweParam) -> _Tunnel | None:
-        wanted = self._wanted_ends(param)
-        for tunnel in self._tunnels.values():
-            if tunnel.ends == (wanted if any(wanted.local) else wanted._replace(local=tunnel.ends.local)):
-                return tunnel
-        return None
+    def _must_go(self, param: PweParam) -> bool:
+        """Whether there is a session that Linux cannot change to this."""
+        made = self._sessions.get(param.interface)
+        tunnel = self._find_tunnel(param) if made else None
+        return made is not None and (tunnel is None or _session(tunnel.number, param).fixed != made.session.fixed)
 
-    def _wanted_ends(self, param: PweParam) -> _Ends:
-        listener = self._listeners[param.listener][0]
+    def _find_tunnel(self, param: PweParam) -> _Tunnel | None:
+        local, peer = self._ends(param)
+        tunnels = self._peers.get(peer, ())
+        return next((each for each in tunnels if each.local == local or not any(local)), None)
+
+    def _ends(self, param: PweParam) -> tuple[bytes, _Peer]:
+        """Address here, all zero where the route chooses, and where the frames go."""
+        listener, _ = self._listeners[param.listener]
         local = param.local_address if any(param.local_address) else listener.address
-        return _Ends(listener.encapsulation, local, listener.port, param.peer_address, param.peer_port)
+        return local, _Peer(listener.encapsulation, listener.port, param.peer_address, param.peer_port)
 
     def _open_tunnel(self, param: PweParam) -> _Tunnel:
-        ends = self._wanted_ends(param)
-        number = param.local_connection_id or 1 + secrets.randbelow(2**32 - 1)
-        listener = self._listeners[param.listener][0]
-        opened = kernelsockets.open_tunnel(listener, ends.local, ends.peer, ends.peer_port)
+        local, peer = self._ends(param)
+        number = param.local_connection_id
+        if number == 0 or number in self._tunnels:  # the frames do not carry it: any does
+            number = 1 + secrets.randbelow(2**32 - 1)
+        listener, _ = self._listeners[param.listener]
+        opened = kernelsockets.open_tunnel(listener, local, peer.address, peer.port)
         try:
-            made = self._genl.create_tunnel(number, param.peer_connection_id, ends.encapsulation, opened.fileno())
+            made = self._genl.create_tunnel(number, param.peer_connection_id, peer.encapsulation, opened.fileno())
         except OSError:
             kernelsockets.retire(opened)
             raise
-        tunnel = self._tunnels[number] = _Tunnel(number, _ends(made), opened, param.listener)
         self._news.append(TunnelSocket(param.listener, number, opened))
+        return self._add_tunnel(made, opened)
+
+    def _add_tunnel(self, known: genl.Tunnel, opened: socket.socket | None) -> _Tunnel:
+        peer = _Peer(known.encapsulation, known.local_port, known.peer, known.peer_port)
+        tunnel = self._tunnels[known.number] = _Tunnel(known.number, known.local, peer, opened)
+        self._peers.setdefault(peer, []).append(tunnel)
         return tunnel
 
-    def _forget(self, interface: str) -> _Tunnel:
-        """Remove a session; its tunnel stays for the moment."""
-        made = self._sessions.pop(interface)
-        tunnel = self._tunnels[made.session.tunnel]
-        tunnel.interfaces.discard(interface)
-        self._delete_session(made.session)
-        return tunnel
+    def _forget(self, interfaces: Sequence[str]) -> list[_Tunnel]:
+        """Remove sessions; give their tunnels, which stay for the moment."""
+        gone = [self._sessions.pop(each).session for each in interfaces]
+        tunnels = [self._tunnels[session.tunnel] for session in gone]
+        for tunnel, session in zip(tunnels, gone, strict=True):
+            tunnel.interfaces.discard(session.interface)
+        self._genl.carry_out([genl.delete_session(each) for each in gone])  # an error if somebody removed it
+        return tunnels
 
-    def _delete_session(self, session: genl.Session) -> None:
-        with contextlib.suppress(OSError):  # somebody removed it
-            self._genl.delete_session(session.tunnel, session.number)
-
-    def _release(self, tunnel: _Tunnel) -> None:
-        """Remove a tunnel that has no session any more, and wait for it: its number may be wanted again at once."""
-        if tunnel.interfaces or self._tunnels.get(tunnel.number) is not tunnel:
-            return
-        del self._tunnels[tunnel.number]
-        with contextlib.suppress(OSError):  # somebody removed it
-            self._genl.delete_tunnel(tunnel.number)
-            self._deletions.add(tunnel.number)
-            deadline = time.monotonic() + DELETION_SECONDS
+    def _release(self, tunnels: Sequence[_Tunnel]) -> None:
+        """Remove tunnels that have no session any more, and wait for it: their numbers may be wanted again at once."""
+        empty = {each.number: each for each in tunnels if not each.interfaces}
+        for number in empty:
+            del self._tunnels[number]
+        ours = [each for each in empty.values() if not each.deleted]
+        self._genl.carry_out([genl.delete_tunnel(each.number) for each in ours])
+        self.tend()  # so that what the kernel tells of these is not taken for later ones of the same numbers
+        deadline = time.monotonic() + DELETION_SECONDS
+        for tunnel in ours:
             while self._genl.tunnel(tunnel.number) and time.monotonic() < deadline:
                 time.sleep(0.001)
-        self._retire(tunnel)
+            self._retire(tunnel)
 
     def _retire(self, tunnel: _Tunnel) -> None:
+        tunnel.deleted = True
+        self._peers[tunnel.peer].remove(tunnel)
+        if not self._peers[tunnel.peer]:
+            del self._peers[tunnel.peer]
         if tunnel.socket:
             kernelsockets.retire(tunnel.socket)
             tunnel.socket = None
         self._news.append(TunnelSocket(tunnel.listener, tunnel.number, None))
 
 
-def _check(param: PweParam) -> None:
-    if param.receive_sublayer != param.send_sublayer:
-        raise Refused(Reason.PLANE, "Linux has one sublayer for both directions")
-    if param.receive_sequencing == _NON_IP or (param.send_sequencing and not param.receive_sequencing):
-        raise Refused(Reason.PLANE, "Linux sends sequence numbers where it requires them of all frames")
-    if param.receive_sequencing and not param.receive_sublayer:
-        raise Refused(Reason.MALFORMED, "sequencing without the sublayer that carries the numbers")
-
-
-def _ends(tunnel: genl.Tunnel) -> _Ends:
-    return _Ends(tunnel.encapsulation, tunnel.local, tunnel.local_port, tunnel.peer, tunnel.peer_port)
+def _index(interface: str) -> int:
+    """Index of an interface that has just been made, 0 if somebody has already removed or renamed it."""
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError:
+        return 0
 
 
 def _session(tunnel: int, param: PweParam) -> genl.Session:

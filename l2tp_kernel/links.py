@@ -1,181 +1,192 @@
-"""Network interfaces and routes through rtnetlink: pyroute2's messages on two plain sockets, one of them listening."""
+"""Network interfaces and routes through rtnetlink (rtnetlink(7), linux/if_link.h)."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import ipaddress
-import itertools
+import fcntl
 import os
 import socket
 import struct
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-from pyroute2.netlink.rtnl.ifstatsmsg import ifstatsmsg
-from pyroute2.netlink.rtnl.rtmsg import rtmsg
+from l2tp_kernel import netlink
+from l2tp_kernel.netlink import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
-_NLMSG_ERROR = 2
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK, _RTM_GETROUTE, _RTM_GETSTATS = 16, 17, 18, 26, 94
-_NLM_F_REQUEST, _NLM_F_ACK = 1, 4
 _RTMGRP_LINK = 1
 _IFF_UP = 1
+_IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_IFALIAS, _IFLA_EXT_MASK = 3, 4, 10, 18, 20, 29
+_IFLA_INFO_KIND = 1
+_SKIP_STATISTICS = 8  # of what IFLA_EXT_MASK asks for
 _IFLA_STATS_LINK_64 = 1
-_HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
+_RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_METRICS, _RTAX_MTU = 1, 2, 4, 8, 2
+_SIOCGIFNAME = 0x8910
+
+_LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, mask of flags to change
+_ROUTE = struct.Struct("=BBB9x")  # struct rtmsg: family and lengths of the prefixes
+_STATISTICS = struct.Struct("=4xII")  # struct if_stats_msg: index, mask of what is wanted
+_IFREQ = struct.Struct("=16xi20x")  # struct ifreq: name and index
+_COUNTERS = struct.Struct("=8Q")  # the first of struct rtnl_link_stats64
 
 
-class Link(NamedTuple):
-    """An interface as the kernel has it."""
+class Link:
+    """An interface as a message of the kernel's has it, read only as far as it is asked for: there are thousands."""
+
+    def __init__(self, body: bytes) -> None:
+        self.family, _, self.number, flags, _ = _LINK.unpack_from(body)
+        self.up = bool(flags & _IFF_UP)
+        self._body = body
+
+    @cached_property
+    def _attributes(self) -> dict[int, bytes]:
+        return netlink.attributes(self._body, _LINK.size)
+
+    @property
+    def name(self) -> str:
+        """Its name now."""
+        return netlink.string(self._attributes.get(_IFLA_IFNAME))
+
+    @property
+    def mtu(self) -> int:
+        """Its MTU."""
+        return netlink.integer(self._attributes.get(_IFLA_MTU))
+
+    @property
+    def kind(self) -> str:
+        """``bridge``, ``tun``, …, empty for a device of its own."""
+        information = netlink.attributes(self._attributes.get(_IFLA_LINKINFO, b""))
+        return netlink.string(information.get(_IFLA_INFO_KIND))
+
+    @property
+    def label(self) -> str:
+        """Its alias, empty without."""
+        return netlink.string(self._attributes.get(_IFLA_IFALIAS))
+
+
+class Setting(NamedTuple):
+    """What is to be set on the interface with an index; None leaves a thing as it is."""
 
     number: int
-    """Its index."""
-    name: str
-    mtu: int
-    kind: str
-    """``bridge``, ``tun``, …, empty for a device of its own."""
-    up: bool
+    mtu: int | None = None
+    up: bool | None = None
     """The administrative state."""
-    label: str
-    """Its alias, empty without."""
+    master: int | None = None
+    """Index of the bridge that it is put into, 0 for none."""
+    label: str | None = None
+    """Its alias, which operators see too."""
+
+
+class Traffic(NamedTuple):
+    """What an interface has counted, as ``struct rtnl_link_stats64`` begins."""
+
+    rx_packets: int
+    tx_packets: int
+    rx_octets: int
+    tx_octets: int
+    rx_errors: int
+    tx_errors: int
+    rx_dropped: int
+    tx_dropped: int
 
 
 class Links:
     """The interfaces and routes of this network namespace; every call may raise OSError with the kernel's errno."""
 
     def __init__(self) -> None:
-        self._sequences = itertools.count(1)
-        self._socket = _open(0)
-        self._monitor = _open(_RTMGRP_LINK)
-        self._monitor.settimeout(0)
+        self._netlink = netlink.Netlink(socket.NETLINK_ROUTE)
+        self._monitor = netlink.Monitor(socket.NETLINK_ROUTE, groups=_RTMGRP_LINK)
 
     def close(self) -> None:
         """Close both sockets."""
-        self._socket.close()
+        self._netlink.close()
         self._monitor.close()
 
     def fileno(self) -> int:
         """Readable when :meth:`changes` has something."""
         return self._monitor.fileno()
 
+    def name(self, number: int) -> str:
+        """Name of the interface with an index, empty if there is none."""
+        try:
+            return netlink.string(fcntl.ioctl(self._netlink.fileno(), _SIOCGIFNAME, _IFREQ.pack(number))[:16])
+        except OSError as error:
+            if error.errno == errno.ENODEV:
+                return ""
+            raise
+
     def find(self, which: str | int) -> Link | None:
         """Look an interface up by name or index."""
-        message = ifinfmsg()
-        if isinstance(which, int):
-            message["index"] = which
-        else:
-            message["attrs"] = [("IFLA_IFNAME", which)]
         try:
-            return _link(self._ask(message, _RTM_GETLINK))
+            return Link(self._netlink.ask(get_link(which)))
         except OSError as error:
             if error.errno == errno.ENODEV:
                 return None
             raise
 
-    def configure(self, index: int, *, mtu: int, up: bool, master: int | None) -> None:
-        """Set MTU and administrative state, and the bridge by its index: 0 takes it out, None leaves it."""
-        message = ifinfmsg()
-        message["index"] = index
-        message["flags"], message["change"] = (_IFF_UP if up else 0), _IFF_UP
-        message["attrs"] = [("IFLA_MTU", mtu)]
-        if master is not None:
-            message["attrs"].append(("IFLA_MASTER", master))
-        self._ask(message, _RTM_NEWLINK, _NLM_F_ACK)
+    def all(self) -> dict[int, Link]:
+        """Every interface, by index."""
+        links = map(Link, self._netlink.dump(get_link(0)))
+        return {link.number: link for link in links}
 
-    def join(self, index: int, master: int) -> None:
-        """Put an interface into a bridge, by the indices of both."""
-        message = ifinfmsg()
-        message["index"] = index
-        message["attrs"] = [("IFLA_MASTER", master)]
-        self._ask(message, _RTM_NEWLINK, _NLM_F_ACK)
+    def configure(self, settings: Sequence[Setting]) -> list[OSError | None]:
+        """Set many interfaces, and give the error of each: one that fails may be half set."""
+        return self._netlink.burst([set_link(each) for each in settings])
 
-    def label(self, index: int, text: str) -> None:
-        """Set the alias, which operators see too."""
-        message = ifinfmsg()
-        message["index"] = index
-        message["attrs"] = [("IFLA_IFALIAS", text)]
-        self._ask(message, _RTM_NEWLINK, _NLM_F_ACK)
-
-    def traffic(self, index: int) -> dict[str, int]:
-        """Give the interface's counters, by the names of ``struct rtnl_link_stats64``."""
-        message = ifstatsmsg()
-        message["ifindex"], message["filter_mask"] = index, _IFLA_STATS_LINK_64
-        answer = ifstatsmsg(self._ask(message, _RTM_GETSTATS))
-        answer.decode()
-        return dict(answer.get_attr("IFLA_STATS_LINK_64"))
+    def traffic(self) -> dict[int, Traffic]:
+        """Counters of every interface, by index."""
+        counted = {}
+        for body in self._netlink.dump(Request(_RTM_GETSTATS, _STATISTICS.pack(0, _IFLA_STATS_LINK_64))):
+            counters = netlink.attributes(body, _STATISTICS.size)[_IFLA_STATS_LINK_64]
+            counted[_STATISTICS.unpack_from(body)[0]] = Traffic(*_COUNTERS.unpack_from(counters))
+        return counted
 
     def path_mtu(self, peer: bytes, source: bytes) -> int:
         """Octets of the largest packet to ``peer`` by the route and its interface; ``source`` all zero for any."""
-        message = rtmsg()
-        message["family"] = socket.AF_INET if len(peer) == 4 else socket.AF_INET6
-        message["dst_len"] = len(peer) * 8
-        message["attrs"] = [("RTA_DST", str(ipaddress.ip_address(peer)))]
-        if any(source):
-            message["src_len"] = len(source) * 8
-            message["attrs"].append(("RTA_SRC", str(ipaddress.ip_address(source))))
-        route = rtmsg(self._ask(message, _RTM_GETROUTE))
-        route.decode()
-        link = self.find(route.get_attr("RTA_OIF") or 0)
+        route = netlink.attributes(self._netlink.ask(get_route(peer, source)), _ROUTE.size)
+        link = self.find(netlink.integer(route.get(_RTA_OIF)))
         if link is None:
             raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
-        metrics = route.get_attr("RTA_METRICS")
-        return min(link.mtu, (metrics and metrics.get_attr("RTAX_MTU")) or link.mtu, 65535)
+        metrics = netlink.attributes(route.get(_RTA_METRICS, b""))
+        return min(link.mtu, netlink.integer(metrics.get(_RTAX_MTU)) or link.mtu, 65535)
 
-    def changes(self) -> set[int]:
-        """Give the indices of what changed, came or went since the last call; OSError ENOBUFS if some were lost."""
-        changed: set[int] = set()
-        with contextlib.suppress(BlockingIOError):
-            while packet := self._monitor.recv(1 << 20):
-                changed.update(_indices(packet))
+    def changes(self) -> dict[int, Link | None]:
+        """Give what changed or came since the last call, as it is now, by index; None for what went.
+
+        OSError ENOBUFS if some was lost.
+        """
+        changed: dict[int, Link | None] = {}
+        for kind, body in self._monitor.news():
+            if kind in (_RTM_NEWLINK, _RTM_DELLINK):
+                link = Link(body)
+                if link.family == socket.AF_UNSPEC:  # bridges tell of their ports in a family of their own
+                    changed[link.number] = link if kind == _RTM_NEWLINK else None
         return changed
 
-    def _ask(self, message: ifinfmsg | ifstatsmsg | rtmsg, kind: int, flags: int = 0) -> bytes:
-        """Send one request and give its one answer; OSError if that is an error."""
-        sequence = next(self._sequences)
-        message["header"]["type"] = kind
-        message["header"]["flags"] = _NLM_F_REQUEST | flags
-        message["header"]["sequence_number"] = sequence
-        message.encode()
-        self._socket.send(message.data)
-        while True:
-            answer = self._socket.recv(1 << 16)
-            _, kind, _, answered, _ = _HEADER.unpack_from(answer)
-            if answered != sequence:
-                continue  # the answer to a request that was given up
-            if kind == _NLMSG_ERROR and (code := struct.unpack_from("=i", answer, _HEADER.size)[0]):
-                raise OSError(-code, os.strerror(-code))
-            return answer
+
+def get_link(which: str | int) -> Request:
+    """Ask for an interface by name or index, for all by index 0."""
+    number, name = (0, netlink.text(_IFLA_IFNAME, which)) if isinstance(which, str) else (which, b"")
+    return Request(_RTM_GETLINK, _LINK.pack(0, 0, number, 0, 0) + netlink.u32(_IFLA_EXT_MASK, _SKIP_STATISTICS) + name)
 
 
-def _open(groups: int) -> socket.socket:
-    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
-    opened.settimeout(5)  # the kernel answers at once; the helper must not hang if it does not
-    opened.bind((0, groups))
-    return opened
+def set_link(setting: Setting) -> Request:
+    """Set what is not None."""
+    body = _LINK.pack(0, 0, setting.number, _IFF_UP * bool(setting.up), _IFF_UP * (setting.up is not None))
+    if setting.mtu is not None:
+        body += netlink.u32(_IFLA_MTU, setting.mtu)
+    if setting.label is not None:
+        body += netlink.text(_IFLA_IFALIAS, setting.label)
+    if setting.master is not None:
+        body += netlink.u32(_IFLA_MASTER, setting.master)
+    return Request(_RTM_NEWLINK, body)
 
 
-def _indices(packet: bytes) -> Iterator[int]:
-    """Index in every link message of a packet: it follows the header, family and type."""
-    offset = 0
-    while offset + _HEADER.size < len(packet):
-        length, kind, *_ = _HEADER.unpack_from(packet, offset)
-        if kind in (_RTM_NEWLINK, _RTM_DELLINK):
-            yield struct.unpack_from("=4xi", packet, offset + _HEADER.size)[0]
-        offset += (length + 3) & ~3
-
-
-def _link(octets: bytes) -> Link:
-    message = ifinfmsg(octets)
-    message.decode()
-    information = message.get_attr("IFLA_LINKINFO")
-    kind = information.get_attr("IFLA_INFO_KIND") if information else None
-    return Link(
-        message["index"],
-        message.get_attr("IFLA_IFNAME") or "",
-        message.get_attr("IFLA_MTU") or 0,
-        kind or "",
-        bool(message["flags"] & _IFF_UP),
-        message.get_attr("IFLA_IFALIAS") or "",
-    )
+def get_route(peer: bytes, source: bytes) -> Request:
+    """Ask for the route to an address, from one unless it is all zero."""
+    family, bits = (socket.AF_INET, 32) if len(peer) == 4 else (socket.AF_INET6, 128)
+    body = _ROUTE.pack(family, bits, bits * any(source)) + netlink.octets(_RTA_DST, peer)
+    return Request(_RTM_GETROUTE, body + (netlink.octets(_RTA_SRC, source) if any(source) else b""))

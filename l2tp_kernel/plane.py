@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Sequence
 
     from l2tp_kernel import schema
     from l2tp_kernel.links import Link
@@ -35,8 +36,17 @@ class Adopted(NamedTuple):
     link: Link
 
 
+class Interface(NamedTuple):
+    """What a plane has made or changed."""
+
+    number: int
+    """Its index."""
+    label: str | None
+    """The alias that it is to carry, None for none."""
+
+
 class ForwardingPlane(Protocol):
-    """Listeners and interfaces of one kind; every call may raise OSError or Refused and then has changed nothing.
+    """Listeners and interfaces of one kind; a call that raises OSError has changed nothing.
 
     The registry decides what is allowed and owned, and sets MTU, bridge and administrative state itself: they are the
     same for every kind of interface.
@@ -55,17 +65,19 @@ class ForwardingPlane(Protocol):
     def close_listener(self, handle: int) -> None:
         """Close them; no pseudowire uses them any more."""
 
-    def create(self, param: schema.PweParam) -> int:
-        """Make a new interface, still down, with its session, and give its index; FileExistsError for a taken name."""
+    def check(self, param: schema.PweParam) -> None:
+        """Refused for parameters that this plane cannot do."""
 
-    def modify(self, param: schema.PweParam) -> int:
-        """Change the session of ``param.interface`` and give its index: another one if it had to be made anew, down.
+    def set(self, params: Sequence[schema.PweParam]) -> list[Interface | OSError]:
+        """Make each session be exactly this, all of different interfaces; gives what came of each, in order.
 
-        After an error the old parameters bring the old state back, again with an index that may be another one.
+        A new interface is down, and so is one that had to be made anew for a change: it has another index.
+        FileExistsError stands for a name or session that somebody else has.  Where a new one failed nothing is left;
+        where a change failed the old parameters bring the old state back.
         """
 
-    def delete(self, interface: str) -> None:
-        """Remove the session, and the interface if it is still there; raises nothing."""
+    def delete(self, interfaces: Sequence[str]) -> None:
+        """Remove these sessions, and the interfaces that are still there; raises nothing."""
 
     def stats(self) -> dict[str, schema.Counters]:
         """Counters of every pseudowire, by interface."""

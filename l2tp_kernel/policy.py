@@ -13,7 +13,7 @@ import stat
 import tomllib
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from l2tp_kernel.schema import Listener, PweParam, Reason
 from l2tp_kernel.wire import Refused
@@ -22,8 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-Prefix: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 T = TypeVar("T")
+
+
+class Prefix(NamedTuple):
+    """A network, as numbers: thousands of addresses may be checked in a row."""
+
+    size: int
+    """Octets of its addresses."""
+    network: int
+    mask: int
 
 
 class BadPolicy(Exception):  # noqa: N818  # it is the policy that is bad
@@ -69,9 +77,9 @@ class Policy:
 
 
 def _check_address(octets: bytes, prefixes: tuple[Prefix, ...], key: str) -> None:
-    address = ipaddress.ip_address(octets)
-    if not any(address in prefix for prefix in prefixes):
-        raise Refused(Reason.POLICY, f"{address} is not in {key}")
+    size, address = len(octets), int.from_bytes(octets)
+    if not any(size == prefix.size and address & prefix.mask == prefix.network for prefix in prefixes):
+        raise Refused(Reason.POLICY, f"{ipaddress.ip_address(octets)} is not in {key}")
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
@@ -93,9 +101,9 @@ def load(path: Path) -> Policy:
     policy = Policy(
         clients=frozenset(reader.items("clients", _user)),
         forwarder_user=reader.item("forwarder-user", _forwarder_user, "nobody"),
-        listen=tuple(reader.items("listen.addresses", _prefix)),
+        listen=tuple(reader.items("listen.addresses", prefix)),
         ports=frozenset(reader.items("listen.ports", _integer(0, 65535))),
-        peers=tuple(reader.items("peers.addresses", _prefix)),
+        peers=tuple(reader.items("peers.addresses", prefix)),
         interfaces=tuple(reader.items("interfaces.names", _pattern)),
         maximum=reader.item("interfaces.maximum", _integer(1, 65535), 0),
         bridges=tuple(reader.items("bridges.names", _pattern, required=False)),
@@ -200,11 +208,13 @@ def _forwarder_user(value: object) -> str:
     return name
 
 
-def _prefix(value: object) -> Prefix:
+def prefix(value: object) -> Prefix:
+    """Read a prefix as people write it; ValueError for anything else."""
     try:
-        return ipaddress.ip_network(str(value))
+        network = ipaddress.ip_network(str(value))
     except ValueError as error:
         raise ValueError(f'a prefix such as "192.0.2.0/24" or "2001:db8::/32" ({error})') from None
+    return Prefix(network.max_prefixlen // 8, int(network.network_address), int(network.netmask))
 
 
 def _pattern(value: object) -> str:

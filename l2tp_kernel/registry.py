@@ -6,23 +6,27 @@ does all, or raises Refused or OSError and leaves things as they were.
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import ipaddress
+import functools
 import itertools
 import os
+import socket
 from dataclasses import astuple, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from l2tp_kernel import bridges
 from l2tp_kernel.catalogue import Line
 from l2tp_kernel.journal import log
+from l2tp_kernel.links import Setting
+from l2tp_kernel.owned import Owned, Pwe
+from l2tp_kernel.plane import Interface
 from l2tp_kernel.schema import MAX_LISTENERS, Encapsulation, Listener, Plane, PweParam, Reason
 from l2tp_kernel.wire import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from l2tp_kernel.links import Link, Links
+    from l2tp_kernel.links import Links
     from l2tp_kernel.plane import ControlSocket, ForwardingPlane
     from l2tp_kernel.policy import Policy
     from l2tp_kernel.wire import Deletion
@@ -33,21 +37,37 @@ _DATA_HEADER = {Encapsulation.UDP: 8, Encapsulation.IP: 4}
 _SUBLAYER = 4
 _SMALLEST_MTU = 68
 
+Outcome: TypeAlias = tuple[str, int, int] | Refused | OSError
+"""Interface, MTU and index of a pseudowire that was set, or why it was not."""
+
 
 class _Open(NamedTuple):
     listener: Listener
     control: ControlSocket
 
 
-class _Pwe(NamedTuple):
+class _Wish(NamedTuple):
+    """One pseudowire of a request, checked."""
+
+    position: int
+    """In the request."""
     param: PweParam
-    number: int
-    """Index of the interface."""
+    old: Pwe | None
     mtu: int
-    up: bool
-    """The administrative state as last seen."""
-    bridge: int = 0
-    """Index of what has the name of its bridge, as last seen; 0 if there is nothing or it wants none."""
+    bridge: int
+    """Index of its bridge, 0 without."""
+
+
+class _Batch:
+    """One request on its way: what waits to be carried out together, and what has been looked up for all of it."""
+
+    def __init__(self, links: Links, policy: Policy) -> None:
+        self.policy = policy
+        self.path_mtu = functools.cache(links.path_mtu)
+        self.find = functools.cache(links.find)
+        self.waiting: dict[str, _Wish] = {}
+        self.sessions: set[tuple[int, int]] = set()
+        self.outcomes: dict[int, Outcome] = {}
 
 
 def interface_mtu(path: int, encapsulation: Encapsulation, param: PweParam) -> int:
@@ -71,9 +91,9 @@ class Registry:
         self._links = links
         self._handles = itertools.count(1)
         self._listeners: dict[int, _Open] = {}
-        self._pwes: dict[str, _Pwe] = {}
+        self._owned = Owned()
         for param, link in itertools.chain.from_iterable(plane.adopt() for plane in planes):
-            self._pwes[param.interface] = _Pwe(param, link.number, link.mtu, link.up)
+            self._owned.put(Pwe(param, link.number, link.mtu, link.up))
             log(Line.INTERFACE_ADOPTED, interface=param.interface)
 
     def open_listener(self, listener: Listener, policy: Policy) -> tuple[int, ControlSocket]:
@@ -90,141 +110,132 @@ class Registry:
         handle = next(self._handles)
         opened = self._planes[listener.plane].open_listener(handle, listener)
         self._listeners[handle] = _Open(listener, opened)
-        address, encapsulation = ipaddress.ip_address(listener.address), listener.encapsulation.name
-        log(Line.LISTENER_OPEN, handle=handle, encapsulation=encapsulation, address=address, port=listener.port)
+        where, encapsulation = _text(listener.address), listener.encapsulation.name
+        log(Line.LISTENER_OPEN, handle=handle, encapsulation=encapsulation, address=where, port=listener.port)
         return handle, opened
 
     def close_listener(self, handle: int) -> None:
         """Close a listener that no pseudowire uses."""
         if handle not in self._listeners:
             raise Refused(Reason.NOT_FOUND, f"listener {handle}")
-        if any(each.param.listener == handle for each in self._pwes.values()):
+        if any(each.param.listener == handle for each in self._owned):
             raise Refused(Reason.IN_USE, f"listener {handle} has pseudowires")
         self._planes[self._listeners[handle].listener.plane].close_listener(handle)
         del self._listeners[handle]
         log(Line.LISTENER_CLOSED, handle=handle)
 
-    def set(self, param: PweParam, policy: Policy) -> tuple[str, int, int]:
-        """Make one pseudowire end be exactly this; gives its interface, MTU and index."""
-        old = self._pwes.get(param.interface)
-        policy.check_param(param, others=len(self._pwes) - (old is not None))
-        listener = self._check_listener(param)
-        param = replace(param, plane=listener.plane)
-        if old and old.param.plane is not param.plane:
-            raise Refused(Reason.PLANE, f"{param.interface} exists in the other plane")
-        for each in self._pwes.values():
-            other = each.param
-            same_session = (other.listener, other.local_session_id) == (param.listener, param.local_session_id)
-            if same_session and other.interface != param.interface:
-                raise Refused(Reason.IN_USE, f"session {param.local_session_id} belongs to {other.interface}")
-        present = self._links.find(param.interface)
-        if old and (present is None or present.number != old.number):
-            self._forget(param.interface)  # somebody removed or renamed it, and the event is still under way
-            old = None
-        if present and not old:
-            raise Refused(Reason.NOT_OWNED, f"{param.interface} exists")
-        mtu = param.mtu or self._automatic_mtu(param, listener)
-        bridge = self._bridge(param)
-        master = _master(param, bridge, old)
-        try:
-            number = self._modify(old, param, mtu, master) if old else self._create(param, mtu, master)
-        except FileExistsError:
-            raise Refused(Reason.NOT_OWNED, f"{param.interface}, its session or tunnel exists") from None
-        if not old or old.param != param:
-            log(
-                Line.INTERFACE_CHANGED if old else Line.INTERFACE_MADE,
-                interface=param.interface,
-                local_id=param.local_session_id,
-                peer_id=param.peer_session_id,
-                peer=ipaddress.ip_address(param.peer_address),
-            )
-        if param.bridge and not bridge and not (old and old.param.bridge == param.bridge and not old.bridge):
-            log(Line.BRIDGE_AWAITED, interface=param.interface, bridge=param.bridge)
-        self._pwes[param.interface] = _Pwe(param, number, mtu, param.up, bridge)
-        return param.interface, mtu, number
+    def set(self, params: Sequence[PweParam], policy: Policy) -> list[Outcome]:
+        """Make each pseudowire end be exactly this; gives interface, MTU and index of each, or why not.
 
-    def delete(self, deletion: Deletion) -> None:
-        """Remove a pseudowire if it still belongs to this session."""
-        pwe = self._pwes.get(deletion.interface)
-        if pwe is None or pwe.param.local_session_id != deletion.local_session_id:
-            raise Refused(Reason.NOT_FOUND, f"{deletion.interface} with session {deletion.local_session_id}")
-        self._forget(deletion.interface)
-        log(Line.INTERFACE_REMOVED, interface=deletion.interface)
+        It comes out as if they had been set one after the other, but all that do not depend on one another go to the
+        kernel together.
+        """
+        batch = _Batch(self._links, policy)
+        for position, param in enumerate(params):
+            wish = self._consider(position, param, batch)
+            if not isinstance(wish, _Wish) and batch.waiting:
+                self._carry_out(batch)  # what waits may free a name, a session or a place
+                wish = self._consider(position, param, batch)
+            if isinstance(wish, _Wish):
+                batch.waiting[param.interface] = wish
+                batch.sessions.add((param.listener, param.local_session_id))
+            else:
+                batch.outcomes[position] = wish
+        self._carry_out(batch)
+        return [batch.outcomes[position] for position in range(len(params))]
+
+    def delete(self, deletions: Sequence[Deletion]) -> list[Refused | None]:
+        """Remove pseudowires that still belong to these sessions; gives why not for each that does not."""
+        outcomes: list[Refused | None] = []
+        gone = []
+        for interface, session in ((each.interface, each.local_session_id) for each in deletions):
+            pwe = self._owned.get(interface)
+            if pwe and pwe.param.local_session_id == session:
+                gone.append(pwe)
+                self._owned.pop(interface)
+                outcomes.append(None)
+            else:
+                outcomes.append(Refused(Reason.NOT_FOUND, f"{interface} with session {session}"))
+        self._remove(gone)
+        for pwe in gone:
+            log(Line.INTERFACE_REMOVED, interface=pwe.param.interface)
+        return outcomes
 
     def listing(self) -> list[list[tuple[object, ...]]]:
         """Give what LIST answers."""
         listeners = [(*astuple(each.listener), handle) for handle, each in self._listeners.items()]
-        return [listeners, [astuple(each.param) for each in self._pwes.values()]]
+        return [listeners, [astuple(each.param) for each in self._owned]]
 
     def stats(self, interfaces: Iterable[str]) -> list[tuple[object, ...]]:
         """Give what STATS answers."""
         counters = {name: counted for plane in self._planes.values() for name, counted in plane.stats().items()}
-        wanted = list(interfaces) or list(self._pwes)
-        return [(name, *astuple(counters[name])) for name in wanted if name in self._pwes and name in counters]
+        wanted = list(interfaces) or [each.param.interface for each in self._owned]
+        return [(name, *astuple(counters[name])) for name in wanted if name in counters and self._owned.get(name)]
 
     def follow(self, policy: Policy) -> list[tuple[str, bool | None]]:
         """Interfaces that others changed since the last call: name and administrative state, None for removed.
 
         Bridges that have appeared get the interfaces that are to be in them.
         """
-        changed = self._changes()
-        news: list[tuple[str, bool | None]] = []
-        for name, pwe in list(self._pwes.items()):
-            if pwe.number not in changed:
-                continue
-            link = changed[pwe.number]
-            if link is None:
-                self._forget(name)
-                news.append((name, None))
-            elif link.up != pwe.up:
-                self._pwes[name] = pwe._replace(up=link.up)
-                news.append((name, link.up))
-        named = {link.name: link for link in changed.values() if link}
-        for name, pwe in list(self._pwes.items()):
-            if pwe.param.bridge:
-                gone = pwe.bridge in changed and changed[pwe.bridge] is None
-                self._follow_bridge(name, named.get(pwe.param.bridge), policy, gone=gone)
-        return news
-
-    def _changes(self) -> dict[int, Link | None]:
-        """Give what has changed as it is now, for our own changes are among the messages; None for what is gone."""
         try:
-            numbers = self._links.changes()
+            changed = self._links.changes()
         except OSError as error:
             if error.errno != errno.ENOBUFS:
                 raise
-            # Some messages were lost: look at all that matters.
-            numbers = {number for pwe in self._pwes.values() for number in (pwe.number, pwe.bridge) if number}
-            bridges = (self._links.find(name) for name in {pwe.param.bridge for pwe in self._pwes.values()} if name)
-            numbers.update(bridge.number for bridge in bridges if bridge)
-        return {number: self._links.find(number) for number in numbers}
-
-    def _follow_bridge(self, interface: str, there: Link | None, policy: Policy, *, gone: bool) -> None:
-        """Put an interface into ``there``, which has the name of its bridge, unless it is the one that it knows.
-
-        One that it knows stays its bridge under another name too, and an operator may take the interface out of it.
-        """
-        pwe = self._pwes[interface]
-        if gone:
-            log(Line.BRIDGE_AWAITED, interface=interface, bridge=pwe.param.bridge)
-        seen = 0 if gone else pwe.bridge
-        if there and there.number != seen:
-            seen = there.number
-            try:
-                policy.check_bridge(pwe.param)
-                self._links.join(pwe.number, _check_bridge(there))
-                log(Line.BRIDGE_JOINED, interface=interface, bridge=there.name)
-            except (Refused, OSError) as error:
-                log(Line.BRIDGE_NOT_JOINED, interface=interface, bridge=there.name, error=error)
-        self._pwes[interface] = pwe._replace(bridge=seen)
+            known = {number for each in self._owned for number in (each.number, each.bridge) if number}
+            changed = dict.fromkeys(known) | self._links.all()  # some were lost: look at all
+        news: list[tuple[str, bool | None]] = []
+        gone = []
+        for number, link in changed.items():
+            pwe = self._owned.numbered(number)
+            if pwe and link and link.up != pwe.up:
+                link = self._links.find(number)  # noqa: PLW2901  # what goes is told as down first
+            if pwe is None or (link and link.up == pwe.up):
+                continue
+            if link:
+                self._owned.put(pwe._replace(up=link.up))
+            else:
+                gone.append(pwe)
+                self._owned.pop(pwe.param.interface)
+            news.append((pwe.param.interface, link.up if link else None))
+        self._remove(gone)
+        bridges.follow(self._owned, self._links, changed, policy)
+        return news
 
     def close(self) -> None:
         """Remove all that was made."""
-        for interface in list(self._pwes):
-            self._forget(interface)
+        self._remove(list(self._owned))
         self._listeners.clear()
         for plane in self._planes.values():
             plane.close()
+
+    def _consider(self, position: int, param: PweParam, batch: _Batch) -> _Wish | Refused | OSError:
+        try:
+            return self._check(position, param, batch)
+        except (Refused, OSError) as no:
+            return no
+
+    def _check(self, position: int, param: PweParam, batch: _Batch) -> _Wish:
+        """Check one pseudowire against all that is there, and all that waits as if it were there."""
+        interface, session = param.interface, (param.listener, param.local_session_id)
+        old = self._owned.get(interface)
+        batch.policy.check_param(param, others=len(self._owned) + len(batch.waiting) - (old is not None))
+        listener = self._check_listener(param)
+        param = param if param.plane is listener.plane else replace(param, plane=listener.plane)
+        self._planes[param.plane].check(param)
+        if old and old.param.plane is not param.plane:
+            raise Refused(Reason.PLANE, f"{interface} exists in the other plane")
+        if interface in batch.waiting or session in batch.sessions:
+            raise Refused(Reason.IN_USE, f"{interface} or its session is being set")
+        if self._owned.holder(*session) not in ("", interface):
+            raise Refused(Reason.IN_USE, f"session {param.local_session_id} belongs to {self._owned.holder(*session)}")
+        if old and self._links.name(old.number) != interface:
+            self._owned.pop(interface)  # somebody removed or renamed it, and the event is still under way
+            self._remove([old])
+            old = None
+        mtu = param.mtu or _automatic_mtu(param, listener, batch)
+        bridge = bridges.check(batch.find(param.bridge)) if param.bridge else 0
+        return _Wish(position, param, old, mtu, bridge)
 
     def _resolve(self, plane: Plane) -> Plane:
         if plane is Plane.AUTO:
@@ -247,58 +258,91 @@ class Registry:
             raise Refused(Reason.MALFORMED, "a local address that is not the listener's")
         return listener
 
-    def _automatic_mtu(self, param: PweParam, listener: Listener) -> int:
-        source = param.local_address if any(param.local_address) else listener.address
-        mtu = interface_mtu(self._links.path_mtu(param.peer_address, source), listener.encapsulation, param)
-        if mtu < _SMALLEST_MTU:
-            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
-        return mtu
+    def _carry_out(self, batch: _Batch) -> None:
+        """Let the planes make what waits, then set what is the same for every kind of interface."""
+        wishes = list(batch.waiting.values())
+        batch.waiting.clear()
+        batch.sessions.clear()
+        made = self._make(wishes)
+        errors = iter(
+            self._links.configure(
+                [
+                    Setting(
+                        each.number,
+                        wish.mtu,
+                        wish.param.up,
+                        bridges.master(wish.param, wish.bridge, wish.old),
+                        each.label,
+                    )
+                    for wish, each in zip(wishes, made, strict=True)
+                    if isinstance(each, Interface)
+                ]
+            )
+        )
+        for wish, each in zip(wishes, made, strict=True):
+            number = each.number if isinstance(each, Interface) else 0
+            error = each if isinstance(each, OSError) else next(errors)
+            outcome = self._undo(wish, error, number) if error else self._remember(wish, number)
+            batch.outcomes[wish.position] = outcome
 
-    def _bridge(self, param: PweParam) -> int:
-        """Index of the bridge, 0 if it is not there, yet or at all; OSError if something else has its name."""
-        bridge = self._links.find(param.bridge) if param.bridge else None
-        return _check_bridge(bridge) if bridge else 0
+    def _make(self, wishes: list[_Wish]) -> list[Interface | OSError]:
+        """Have sessions made and changed, by the plane of each; those that are as wanted stay as they are."""
+        made: dict[str, Interface | OSError] = {
+            each.param.interface: Interface(each.old.number, None)
+            for each in wishes
+            if each.old and each.old.param == each.param
+        }
+        for kind, plane in self._planes.items():
+            params = [each.param for each in wishes if each.param.plane is kind and each.param.interface not in made]
+            made |= zip((param.interface for param in params), plane.set(params), strict=True)
+        return [made[each.param.interface] for each in wishes]
 
-    def _create(self, param: PweParam, mtu: int, master: int | None) -> int:
-        index = self._planes[param.plane].create(param)
-        try:
-            self._links.configure(index, mtu=mtu, up=param.up, master=master)
-        except OSError:
-            self._planes[param.plane].delete(param.interface)
-            raise
-        return index
+    def _remember(self, wish: _Wish, number: int) -> tuple[str, int, int]:
+        """Own what was made or changed."""
+        param, old = wish.param, wish.old
+        self._owned.put(Pwe(param, number, wish.mtu, param.up, wish.bridge))
+        if not old or old.param != param:
+            log(
+                Line.INTERFACE_CHANGED if old else Line.INTERFACE_MADE,
+                interface=param.interface,
+                local_id=param.local_session_id,
+                peer_id=param.peer_session_id,
+                peer=_text(param.peer_address),
+            )
+        if param.bridge and not wish.bridge and not (old and old.param.bridge == param.bridge and not old.bridge):
+            log(Line.BRIDGE_AWAITED, interface=param.interface, bridge=param.bridge)
+        return param.interface, wish.mtu, number
 
-    def _modify(self, old: _Pwe, param: PweParam, mtu: int, master: int | None) -> int:
-        plane, number = self._planes[param.plane], old.number
-        try:
-            if param != old.param:
-                number = plane.modify(param)
-            self._links.configure(number, mtu=mtu, up=param.up, master=master)
-        except OSError:
-            with contextlib.suppress(OSError):
-                before = replace(old.param, listener=old.param.listener or param.listener)  # it may be an adopted one
-                number = plane.modify(before)
-                self._pwes[param.interface] = old._replace(number=number)
-                back = _master(old.param, self._bridge(old.param), old._replace(param=param))
-                self._links.configure(number, mtu=old.mtu, up=old.up, master=back)
-            raise
-        return number
+    def _undo(self, wish: _Wish, error: OSError, number: int) -> Refused | OSError:
+        """Leave things as they were before a wish that failed; ``number`` is the index of what was made, or 0."""
+        plane = self._planes[wish.param.plane]
+        if old := wish.old:
+            (back,) = plane.set(
+                [replace(old.param, listener=old.param.listener or wish.param.listener)]
+            )  # one adopted has none
+            if isinstance(back, Interface):
+                self._owned.put(old._replace(number=back.number))
+                master = bridges.master(old.param, old.bridge, old._replace(param=wish.param))
+                basics = Setting(back.number, old.mtu, old.up, label=back.label)
+                self._links.configure([basics, Setting(back.number, master=master)])
+        elif number:
+            plane.delete([wish.param.interface])
+        if isinstance(error, FileExistsError):
+            return Refused(Reason.NOT_OWNED, f"{wish.param.interface}, its session or tunnel exists")
+        return error
 
-    def _forget(self, interface: str) -> None:
-        self._planes[self._pwes.pop(interface).param.plane].delete(interface)
-
-
-def _check_bridge(link: Link) -> int:
-    """Index of a bridge; OSError as Linux has it for anything else."""
-    if link.kind != "bridge":
-        raise OSError(errno.EOPNOTSUPP, f"{link.name} is no bridge")
-    return link.number
+    def _remove(self, pwes: Sequence[Pwe]) -> None:
+        for kind, plane in self._planes.items():
+            plane.delete([each.param.interface for each in pwes if each.param.plane is kind])
 
 
-def _master(param: PweParam, bridge: int, before: _Pwe | None) -> int | None:
-    """Index to put an interface into, 0 for none, None to leave it: what an operator has chosen stays there.
+def _text(address: bytes) -> str:
+    return socket.inet_ntop(socket.AF_INET if len(address) == 4 else socket.AF_INET6, address)
 
-    A bridge that a client has chosen is left when the client chooses none, or another that is not there.
-    """
-    left = before is not None and before.param.bridge not in ("", param.bridge)
-    return bridge or (0 if left else None)
+
+def _automatic_mtu(param: PweParam, listener: Listener, batch: _Batch) -> int:
+    source = param.local_address if any(param.local_address) else listener.address
+    mtu = interface_mtu(batch.path_mtu(param.peer_address, source), listener.encapsulation, param)
+    if mtu < _SMALLEST_MTU:
+        raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+    return mtu

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from l2tp_kernel.links import Links
     from l2tp_kernel.plane import ForwardingPlane, TunnelSocket
     from l2tp_kernel.policy import Policy
+    from l2tp_kernel.schema import PweParam
+    from l2tp_kernel.wire import Deletion
 
 REQUESTS_A_TURN = 64
 """Requests served before the other sources have their turn."""
@@ -217,19 +219,9 @@ class Server:
             case Listener() as listener:
                 return self._open(client, sequence, listener)
             case wire.SetPweParam(params):
-                return [
-                    self._outcome(
-                        client.complaints,
-                        f"SET_PWE_PARAM {one.interface}",
-                        partial(self._registry.set, one, self._policy),
-                    )
-                    for one in params
-                ]
+                return _told(client.complaints, wire.name(rest), params, self._registry.set(params, self._policy))
             case wire.DeletePwe(deletions):
-                return [
-                    self._outcome(client.complaints, f"DELETE_PWE {one.interface}", partial(self._registry.delete, one))
-                    for one in deletions
-                ]
+                return _told(client.complaints, wire.name(rest), deletions, self._registry.delete(deletions))
             case wire.List():
                 return self._registry.listing()
             case wire.Stats(interfaces):
@@ -273,12 +265,8 @@ class Server:
     def _outcome(self, complaints: Complaints, what: str, call: Callable[[], object]) -> tuple[Status, object]:
         try:
             return Status.OK, call()
-        except Refused as no:
-            complaints.add(f"{what} refused, {no.reason.name}: {no}")
-            return Status.REFUSED, no.reason
-        except OSError as error:
-            complaints.add(f"{what} failed: {error}")
-            return Status.FAILED, error.errno or errno.EIO
+        except (Refused, OSError) as no:
+            return _answer(complaints, what, no)
 
     def _send(self, identity: bytes, answer: bytes) -> None:
         try:
@@ -287,3 +275,22 @@ class Server:
             if client := self._clients.bound(identity):
                 client.complaints.add(f"does not take its answers: {error}")
                 self._lost(client)
+
+
+def _answer(complaints: Complaints, what: str, outcome: object) -> tuple[Status, object]:
+    """Give the answer to what a call has returned or raised, and log why if it is no."""
+    if isinstance(outcome, Refused):
+        complaints.add(f"{what} refused, {outcome.reason.name}: {outcome}")
+        return Status.REFUSED, outcome.reason
+    if isinstance(outcome, OSError):
+        complaints.add(f"{what} failed: {outcome}")
+        return Status.FAILED, outcome.errno or errno.EIO
+    return Status.OK, outcome
+
+
+def _told(
+    complaints: Complaints, verb: str, items: Sequence[PweParam | Deletion], outcomes: Sequence[object]
+) -> list[tuple[Status, object]]:
+    """Answer for each item of a batch."""
+    pairs = zip(items, outcomes, strict=True)
+    return [_answer(complaints, f"{verb} {item.interface}", outcome) for item, outcome in pairs]

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from l2tp_kernel.catalogue import Line
 from l2tp_kernel.forwarder.control import Forwarder, ForwarderDiedError
 from l2tp_kernel.journal import log
-from l2tp_kernel.plane import ControlSocket
+from l2tp_kernel.plane import ControlSocket, Interface
 from l2tp_kernel.schema import Plane
 from l2tp_kernel.sockets import SocketPair, open_pair
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from l2tp_kernel.plane import Adopted, TunnelSocket
     from l2tp_kernel.schema import Counters, Listener, PweParam
@@ -76,29 +76,23 @@ class UserspacePlane:
         self._tell(lambda forwarder: forwarder.remove_socket(handle))
         self._pairs.pop(handle).close()
 
-    def create(self, param: PweParam) -> int:
-        """Make a TAP and give it to the forwarder."""
-        descriptor = _open_tap(param.interface)
-        try:
-            number = socket.if_nametoindex(param.interface)
-            self._tell(lambda forwarder: forwarder.set_session(param, descriptor))
-        except OSError:
-            os.close(descriptor)
-            raise
-        self._taps[param.interface] = _Tap(descriptor, param)
-        return number
+    def check(self, param: PweParam) -> None:
+        """All can be done."""
 
-    def modify(self, param: PweParam) -> int:
-        """Tell the forwarder the new parameters."""
-        self._tell(lambda forwarder: forwarder.set_session(param, None))
-        self._taps[param.interface] = self._taps[param.interface]._replace(param=param)
-        return socket.if_nametoindex(param.interface)
+    def set(self, params: Sequence[PweParam]) -> list[Interface | OSError]:
+        """Make TAPs, and tell the forwarder all parameters."""
+        outcomes: list[Interface | OSError] = []
+        for param in params:
+            try:
+                outcomes.append(Interface(self._set(param), None))
+            except OSError as error:
+                outcomes.append(error)
+        return outcomes
 
-    def delete(self, interface: str) -> None:
-        """Let go of a TAP, which ends it: a forwarder that cannot be told of it has no copy or dies."""
-        os.close(self._taps.pop(interface).descriptor)
-        with contextlib.suppress(OSError):
-            self._tell(lambda forwarder: forwarder.delete_session(interface))
+    def delete(self, interfaces: Sequence[str]) -> None:
+        """Let go of TAPs, which ends them: a forwarder that cannot be told of one has no copy or dies."""
+        for interface in interfaces:
+            self._delete(interface)
 
     def stats(self) -> dict[str, Counters]:
         """Ask the forwarder."""
@@ -127,6 +121,24 @@ class UserspacePlane:
         self._forwarder.close()
         for pair in self._pairs.values():
             pair.close()
+
+    def _set(self, param: PweParam) -> int:
+        known = self._taps.get(param.interface)
+        descriptor = known.descriptor if known else _open_tap(param.interface)
+        try:
+            number = socket.if_nametoindex(param.interface)
+            self._tell(lambda forwarder: forwarder.set_session(param, None if known else descriptor))
+        except OSError:
+            if not known:
+                os.close(descriptor)
+            raise
+        self._taps[param.interface] = _Tap(descriptor, param)
+        return number
+
+    def _delete(self, interface: str) -> None:
+        os.close(self._taps.pop(interface).descriptor)
+        with contextlib.suppress(OSError):
+            self._tell(lambda forwarder: forwarder.delete_session(interface))
 
     def _tell(self, call: Callable[[Forwarder], T]) -> T:
         """Do one thing with the forwarder, again if it died meanwhile; OSError EAGAIN while there is none."""

@@ -6,7 +6,6 @@ Every value is checked for its exact type, range and length before anything look
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -126,8 +125,8 @@ def _address(value: object) -> bytes:
 
 def _host(value: object) -> bytes:
     octets = _address(value)
-    address = ipaddress.ip_address(octets)
-    if address.is_unspecified or address.is_multicast or octets == b"\xff\xff\xff\xff":
+    multicast = octets[0] >> 4 == 0xE if len(octets) == 4 else octets[0] == 0xFF
+    if multicast or not any(octets) or octets == b"\xff\xff\xff\xff":
         raise _malformed("the address of one host")
     return octets
 
@@ -155,12 +154,12 @@ def _record(kind: type[T], *checks: Check[object]) -> Check[T]:
     def check(value: object) -> T:
         if type(value) is not tuple or len(value) != len(checks):
             raise _malformed(f"the {len(checks)} fields of {kind.__name__}")
-        checked = []
-        for name, check_one, one in zip(names, checks, value, strict=True):
-            try:
-                checked.append(check_one(one))
-            except Refused as no:
-                raise Refused(no.reason, f"{name}: {no}") from None
+        checked: list[object] = []
+        try:
+            for check_one, one in zip(checks, value, strict=True):
+                checked.append(check_one(one))  # its length tells which one was refused
+        except Refused as no:
+            raise Refused(no.reason, f"{names[len(checked)]}: {no}") from None
         return kind(*checked)
 
     return check

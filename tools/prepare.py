@@ -25,11 +25,12 @@ ROOT = Path(__file__).resolve().parent.parent
 PEER_DIRECTORY = ROOT / ".peers"
 
 BASICS = ["iproute2", "python3-venv"]
+# Also pyroute2, which reads and writes netlink for tests.
 LIBRARIES = [
     "python3-click", "python3-msgpack", "python3-prometheus-client", "python3-pyroute2", "python3-rich",
     "python3-setproctitle", "python3-zmq",
 ]  # fmt: skip
-FOR_TESTS = [*BASICS, "iperf3", "iputils-ping", "tshark", *LIBRARIES]
+FOR_TESTS = [*BASICS, "ethtool", "iperf3", "iputils-ping", "tshark", *LIBRARIES]
 FOR_PACKAGE = [
     "debhelper", "dh-python", "pybuild-plugin-pyproject", "python3-all", "python3-click", "python3-setuptools",
 ]  # fmt: skip

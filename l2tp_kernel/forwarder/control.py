@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _Packed = TypeVar("_Packed")
 
-START_TIMEOUT = 10.0
+START_TIMEOUT = 20.0
 """Seconds for the process to import, drop its privileges and say so."""
 ANSWER_TIMEOUT = 2.0
 """Seconds for one answer, and for the process to end when it is told."""

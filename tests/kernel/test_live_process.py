@@ -229,9 +229,9 @@ def test_without_a_forwarder_a_request_fails_and_leaves_nothing(helper: Helper) 
 
 @pytest.mark.root
 def test_it_runs_with_debians_own_python(hosts: tuple[Namespace, Namespace], tmp_path: Path, repository: Path) -> None:
-    libraries = "import zmq, msgpack, pyroute2, setproctitle"
+    libraries = "import zmq, msgpack, setproctitle"
     if subprocess.run([DEBIAN_PYTHON, "-I", "-c", libraries], capture_output=True, check=False).returncode:
-        pytest.skip("needs Debian's python3-zmq, python3-msgpack, python3-pyroute2 and python3-setproctitle")
+        pytest.skip("needs Debian's python3-zmq, python3-msgpack and python3-setproctitle")
     command = (DEBIAN_PYTHON, "-W", "error", "-m", "l2tp_kernel.main")
     with running(hosts[0], tmp_path, command=command, environment={"PYTHONPATH": str(repository)}) as started:
         with started.client() as client:

@@ -3,119 +3,53 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
-import socket
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from l2tp_kernel.links import Link
-from l2tp_kernel.plane import Adopted, ControlSocket
-from l2tp_kernel.policy import Policy
+from l2tp_kernel.plane import Adopted
+from l2tp_kernel.policy import Policy, prefix
 from l2tp_kernel.registry import Registry
-from l2tp_kernel.schema import MAX_LISTENERS, Counters, Encapsulation, Flavour, Listener, Plane, PweParam, Reason
+from l2tp_kernel.schema import MAX_LISTENERS, Encapsulation, Listener, Plane, Reason
 from l2tp_kernel.wire import Refused
 from tests.kernel.helper import param
+from tests.kernel.memory import MemoryLinks, MemoryPlane, link
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from l2tp_kernel.links import Links as RealLinks
-    from l2tp_kernel.plane import TunnelSocket
-
-
-class MemoryPlane:
-    """A plane that forwards nothing; ``taken`` are names that somebody else has just made."""
-
-    def __init__(self, kind: Plane = Plane.USERSPACE) -> None:
-        self.kind = kind
-        self.left: list[Adopted] = []
-        self.taken: set[str] = set()
-        self.socket = socket.socket()
-
-    def adopt(self) -> list[Adopted]:
-        return self.left
-
-    def open_listener(self, _handle: int, _listener: Listener) -> ControlSocket:
-        return ControlSocket(self.socket, Flavour.UDP)
-
-    def close_listener(self, _handle: int) -> None: ...
-
-    def create(self, wanted: PweParam) -> int:
-        if wanted.interface in self.taken:
-            raise FileExistsError(errno.EEXIST, wanted.interface)
-        return 1
-
-    def modify(self, _param: PweParam) -> int:
-        return 1
-
-    def delete(self, _interface: str) -> None: ...
-
-    def stats(self) -> dict[str, Counters]:
-        return {}
-
-    def tunnel_sockets(self, _listener: int) -> list[TunnelSocket]:
-        return []
-
-    def news(self) -> list[TunnelSocket]:
-        return []
-
-    def fileno(self) -> int:
-        return self.socket.fileno()
-
-    def tend(self) -> None: ...
-
-    def close(self) -> None:
-        self.socket.close()
-
-
-class Links:
-    """No interface at all, an MTU of ``path`` to everywhere, and ``error`` instead of news."""
-
-    path = 1500
-    error = 0
-
-    def find(self, _which: str | int) -> None:
-        return None
-
-    def path_mtu(self, _peer: bytes, _source: bytes) -> int:
-        return self.path
-
-    def changes(self) -> set[int]:
-        raise OSError(self.error, "netlink")
-
-
-LINK = Link(number=5, name="pw0", mtu=1400, kind="", up=True, label="")
+    from l2tp_kernel.links import Links
+    from l2tp_kernel.registry import Outcome
+    from l2tp_kernel.schema import PweParam
 
 POLICY = Policy(
     clients=frozenset({0}),
     forwarder_user="nobody",
-    listen=(ipaddress.ip_network("0.0.0.0/0"),),
+    listen=(prefix("0.0.0.0/0"),),
     ports=frozenset(range(65536)),
-    peers=(ipaddress.ip_network("0.0.0.0/0"),),
+    peers=(prefix("0.0.0.0/0"),),
     interfaces=("pw*",),
     maximum=1,
-    bridges=(),
+    bridges=("br*",),
 )
 
 
 @pytest.fixture
-def plane() -> Iterator[MemoryPlane]:
-    made = MemoryPlane()
-    yield made
-    made.close()
+def links() -> MemoryLinks:
+    return MemoryLinks()
 
 
 @pytest.fixture
-def links() -> Links:
-    return Links()
+def plane(links: MemoryLinks) -> Iterator[MemoryPlane]:
+    with closing(MemoryPlane(links)) as made:
+        yield made
 
 
 @pytest.fixture
-def registry(plane: MemoryPlane, links: Links) -> Registry:
-    return Registry([plane], cast("RealLinks", links))
+def registry(plane: MemoryPlane, links: MemoryLinks) -> Registry:
+    return Registry([plane], cast("Links", links))
 
 
 def open_one(registry: Registry, port: int = 1701) -> int:
@@ -123,15 +57,22 @@ def open_one(registry: Registry, port: int = 1701) -> int:
     return handle
 
 
-def test_what_an_earlier_helper_left_is_owned_and_stays_in_its_plane(plane: MemoryPlane, links: Links) -> None:
+def set_one(registry: Registry, wanted: PweParam) -> Outcome:
+    (outcome,) = registry.set([wanted], POLICY)
+    return outcome
+
+
+def reason(outcome: Outcome) -> Reason | None:
+    return outcome.reason if isinstance(outcome, Refused) else None
+
+
+def test_what_an_earlier_helper_left_is_owned_and_stays_in_its_plane(plane: MemoryPlane, links: MemoryLinks) -> None:
     left = param(0)
-    with closing(MemoryPlane(Plane.KERNEL)) as other:
-        other.left = [Adopted(replace(left, plane=Plane.KERNEL), LINK)]
-        registry = Registry([plane, other], cast("RealLinks", links))
+    with closing(MemoryPlane(links, Plane.KERNEL)) as other:
+        other.left = [Adopted(replace(left, plane=Plane.KERNEL), link(5, "pw0"))]
+        registry = Registry([plane, other], cast("Links", links))
         assert [interface for _, interface, *_ in registry.listing()[1]] == [left.interface]
-        with pytest.raises(Refused) as refused:
-            registry.set(param(open_one(registry)), POLICY)
-        assert refused.value.reason is Reason.PLANE
+        assert reason(set_one(registry, param(open_one(registry)))) is Reason.PLANE
 
 
 def test_listeners_are_limited(registry: Registry) -> None:
@@ -143,23 +84,43 @@ def test_listeners_are_limited(registry: Registry) -> None:
     assert refused.value.reason is Reason.POLICY
 
 
-def test_a_path_too_small_for_any_frame_is_told(registry: Registry, links: Links) -> None:
+def test_a_path_too_small_for_any_frame_is_told(registry: Registry, links: MemoryLinks) -> None:
     links.path = 100
-    with pytest.raises(OSError, match="too long") as failed:
-        registry.set(param(open_one(registry)), POLICY)
-    assert failed.value.errno == errno.EMSGSIZE
+    outcome = set_one(registry, param(open_one(registry)))
+    assert isinstance(outcome, OSError)
+    assert outcome.errno == errno.EMSGSIZE
     assert registry.listing()[1] == []
 
 
 def test_a_name_taken_in_between_is_refused(registry: Registry, plane: MemoryPlane) -> None:
-    plane.taken.add("pw0")
-    with pytest.raises(Refused) as refused:
-        registry.set(param(open_one(registry)), POLICY)
-    assert refused.value.reason is Reason.NOT_OWNED
+    plane.taken.add(101)
+    assert reason(set_one(registry, param(open_one(registry)))) is Reason.NOT_OWNED
     assert registry.listing()[1] == []
 
 
-def test_only_lost_messages_are_made_good_other_errors_are_told(registry: Registry, links: Links) -> None:
+def test_what_cannot_be_brought_back_is_told_as_gone(
+    registry: Registry, plane: MemoryPlane, links: MemoryLinks
+) -> None:
+    """A change fails, and the old session does not come back either: its interface is gone, as a message tells."""
+    handle = open_one(registry)
+    set_one(registry, param(handle))
+    number = links.number("pw0")
+    plane.broken |= {7, 101}
+    assert isinstance(set_one(registry, param(handle, local_session_id=7)), OSError)
+    links.news = {number: None}
+    assert registry.follow(POLICY) == [("pw0", None)]
+    assert registry.listing()[1] == []
+
+
+def test_a_bridge_with_the_index_of_one_of_ours_is_none(registry: Registry, links: MemoryLinks) -> None:
+    """An interface of ours that gets the name of a bridge does not go into itself."""
+    set_one(registry, param(open_one(registry), bridge="br0"))
+    links.news = {links.number("pw0"): link(links.number("pw0"), "br0", kind="bridge")}
+    assert registry.follow(POLICY) == []
+    assert links.settings[links.number("pw0")].master == 0
+
+
+def test_only_lost_messages_are_made_good_other_errors_are_told(registry: Registry, links: MemoryLinks) -> None:
     links.error = errno.ENOBUFS
     assert registry.follow(POLICY) == []
     links.error = errno.EBADF

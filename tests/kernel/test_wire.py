@@ -7,7 +7,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from l2tp_kernel import schema, wire
@@ -176,21 +176,25 @@ def decodes_or_refuses(frame: bytes) -> None:
         assert isinstance(request, wire.Request)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.binary(max_size=300))
 def test_octets_decode_or_are_refused(frame: bytes) -> None:
     decodes_or_refuses(frame)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(anything)
 def test_values_decode_or_are_refused(value: object) -> None:
     decodes_or_refuses(msgpack.packb(value))
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.integers(0, 8), st.lists(anything, max_size=5))
 def test_arguments_decode_or_are_refused(verb: int, arguments: list[object]) -> None:
     decodes_or_refuses(msgpack.packb([1, verb, *arguments]))
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.data())
 def test_a_good_request_with_a_change_decodes_or_is_refused(data: st.DataObject) -> None:
     values: list[object] = list(astuple(FIRST))
