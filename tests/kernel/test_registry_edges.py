@@ -42,14 +42,14 @@ def links() -> MemoryLinks:
 
 
 @pytest.fixture
-def plane(links: MemoryLinks) -> Iterator[MemoryPlane]:
+def memory(links: MemoryLinks) -> Iterator[MemoryPlane]:
     with closing(MemoryPlane(links)) as made:
         yield made
 
 
 @pytest.fixture
-def registry(plane: MemoryPlane, links: MemoryLinks) -> Registry:
-    return Registry([plane], cast("Links", links))
+def registry(memory: MemoryPlane, links: MemoryLinks) -> Registry:
+    return Registry([memory], cast("Links", links))
 
 
 def open_one(registry: Registry, port: int = 1701) -> int:
@@ -66,11 +66,11 @@ def reason(outcome: Outcome) -> Reason | None:
     return outcome.reason if isinstance(outcome, Refused) else None
 
 
-def test_what_an_earlier_helper_left_is_owned_and_stays_in_its_plane(plane: MemoryPlane, links: MemoryLinks) -> None:
+def test_what_an_earlier_helper_left_is_owned_and_stays_in_its_plane(memory: MemoryPlane, links: MemoryLinks) -> None:
     left = param(0)
     with closing(MemoryPlane(links, Plane.KERNEL)) as other:
         other.left = [Adopted(replace(left, plane=Plane.KERNEL), link(5, "pw0"))]
-        registry = Registry([plane, other], cast("Links", links))
+        registry = Registry([memory, other], cast("Links", links))
         assert [interface for _, interface, *_ in registry.listing()[1]] == [left.interface]
         assert reason(set_one(registry, param(open_one(registry)))) is Reason.PLANE
 
@@ -92,20 +92,20 @@ def test_a_path_too_small_for_any_frame_is_told(registry: Registry, links: Memor
     assert registry.listing()[1] == []
 
 
-def test_a_name_taken_in_between_is_refused(registry: Registry, plane: MemoryPlane) -> None:
-    plane.taken.add(101)
+def test_a_name_taken_in_between_is_refused(registry: Registry, memory: MemoryPlane) -> None:
+    memory.taken.add(101)
     assert reason(set_one(registry, param(open_one(registry)))) is Reason.NOT_OWNED
     assert registry.listing()[1] == []
 
 
 def test_what_cannot_be_brought_back_is_told_as_gone(
-    registry: Registry, plane: MemoryPlane, links: MemoryLinks
+    registry: Registry, memory: MemoryPlane, links: MemoryLinks
 ) -> None:
     """A change fails, and the old session does not come back either: its interface is gone, as a message tells."""
     handle = open_one(registry)
     set_one(registry, param(handle))
     number = links.number("pw0")
-    plane.broken |= {7, 101}
+    memory.broken |= {7, 101}
     assert isinstance(set_one(registry, param(handle, local_session_id=7)), OSError)
     links.news = {number: None}
     assert registry.follow(POLICY) == [("pw0", None)]
