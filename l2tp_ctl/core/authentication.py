@@ -48,6 +48,8 @@ class Authentication:
         """The type we sign with."""
         self.local_nonce = entropy(NONCE_LENGTH) if self.required else b""
         self.peer_nonce = b""
+        self._nonce_told = False
+        """Whether the peer may know our nonce: it is in our SCCRQ or SCCRP."""
         self._entropy = entropy
         self._policy = settings.digest
         self._keys = _keys(settings.secrets)
@@ -55,6 +57,10 @@ class Authentication:
     def replace_secrets(self, secrets: tuple[Secret, ...]) -> None:
         """Sign with the first of other secrets, and believe any of them, from now on (section 4.3)."""
         self._keys = _keys(secrets)
+
+    def share_nonce(self, other: Authentication) -> None:
+        """Sign with the nonce of another control connection of ours, which the same peer has been told."""
+        self.local_nonce, self._nonce_told = other.local_nonce, True
 
     def check(self, data: bytes, header: Header, avps: Sequence[RawAvp], message_type: int) -> Verdict:
         """Judge one received message over its raw octets, before anything of it is used.
@@ -92,7 +98,9 @@ class Authentication:
         """Return what signs a message of this type: one signer for each secret, none when we do not sign."""
         if not self.signing:
             return ()
-        nonces = b"" if message_type == MessageType.SCCRQ else self.local_nonce + self.peer_nonce
+        self._nonce_told |= message_type in (MessageType.SCCRQ, MessageType.SCCRP)
+        local_nonce = self.local_nonce if self._nonce_told else b""
+        nonces = b"" if message_type == MessageType.SCCRQ else local_nonce + self.peer_nonce
         return tuple(Signer(self.type, key, nonces) for key in self._keys)
 
     def _allowed(self) -> set[DigestType]:

@@ -356,7 +356,7 @@ class Tunnel:
     def _stop_loser(self, now: float) -> None:
         rival = self._rival
         # The peer learnt our nonce from our SCCRQ: only what is signed with it can it verify.
-        rival.authentication.local_nonce = self.connection.authentication.local_nonce
+        rival.authentication.share_nonce(self.connection.authentication)
         rival.submit(stop_message(rival, Result(StopResult.EXISTS, text="lost the tie break")), now)
         rival.linger(now)
 

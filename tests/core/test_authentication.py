@@ -244,6 +244,14 @@ def test_a_stopccn_from_a_peer_that_never_saw_our_sccrp(hidden: bool) -> None:  
     assert bench.tunnel.last_error.startswith("peer: general request")
 
 
+def test_a_refusal_is_signed_with_the_one_nonce_that_both_know() -> None:
+    """Ours would come with the SCCRP, which a peer that is refused does not get."""
+    bench = responder(peer_host_name=b"other")
+    far = FarEnd(bench, secrets=[b"secret"])
+    far.begin()
+    assert far.result(MessageType.STOPCCN) == Result(4, 0, "unexpected Host Name")
+
+
 # ---- Integrity alone.
 
 

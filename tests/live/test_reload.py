@@ -158,9 +158,10 @@ def test_put_down_it_stays_down_until_it_is_put_up() -> None:
         running.wait_until_up()
         west, east = running.ends
         assert east.command("down", STAYS.name) == f"down {STAYS.name}\n"
-        west.control.wait_until(
-            lambda: west.show("tunnels")[STAYS.name]["last_error"].endswith("put down by the operator"), "refused"
-        )
+        # Once for the tunnel that was there, and once more as the answer to its next call.
+        refusals = re.compile("peer sent StopCCN: .*: put down by the operator")
+        west.control.wait_until(lambda: len(refusals.findall(west.control.text())) >= 2, "put down, and refused")
+        assert west.show("tunnels")[STAYS.name]["last_error"].endswith("put down by the operator")
         shown = east.command("show", "tunnel", STAYS.name).splitlines()
         assert shown[0] == f"tunnel {STAYS.name} is not up: put down by the operator"
         assert f"next attempt:    none until: l2tp-admin up {STAYS.name}" in shown
