@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import secrets
 import socket
-import time
 from typing import TYPE_CHECKING
 
 from l2tp_kernel import schema
-from l2tp_kernel.catalogue import Line
-from l2tp_kernel.journal import log
+from l2tp_kernel.journal import Complaints
 from l2tp_kernel.schema import Reason
 from l2tp_kernel.wire import Refused
 
@@ -20,33 +18,6 @@ if TYPE_CHECKING:
 
 MAX_CLIENTS = 4
 """Side channels open at one time; one control process needs one, and one more while it is replaced."""
-
-
-class Complaints:
-    """Log lines about one sender, at most ten in ten seconds: a flood of refusals must not fill the journal."""
-
-    LINES = 10
-    SECONDS = 10.0
-
-    def __init__(self, sender: str) -> None:
-        self._sender = sender
-        self._since = 0.0
-        self._count = 0
-
-    def add(self, text: str) -> None:
-        """Log it, or count it if there were too many."""
-        self._count += 1
-        if self._count == 1:
-            self._since = time.monotonic()
-        if self._count <= self.LINES:
-            log(Line.CLIENT_COMPLAINT, sender=self._sender, problem=text)
-
-    def summarise(self, *, end: bool = False) -> None:
-        """Log how many lines were left out, once the ten seconds, or all, is over."""
-        if end or time.monotonic() - self._since >= self.SECONDS:
-            if self._count > self.LINES:
-                log(Line.CLIENT_COMPLAINTS_LEFT_OUT, sender=self._sender, count=self._count - self.LINES)
-            self._count = 0
 
 
 class Client:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 
 from l2tp_kernel.catalogue import Line
 
@@ -15,6 +16,33 @@ def log(line: Line, **fields: object) -> None:
     if not text.isprintable():
         text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
     sys.stderr.write(f"<{line.priority}>{text}\n")  # which is never buffered beyond a line
+
+
+class Complaints:
+    """Log lines about one sender, at most ten in ten seconds: a flood of refusals must not fill the journal."""
+
+    LINES = 10
+    SECONDS = 10.0
+
+    def __init__(self, sender: str) -> None:
+        self._sender = sender
+        self._since = 0.0
+        self._count = 0
+
+    def add(self, text: str) -> None:
+        """Log it, or count it if there were too many."""
+        self._count += 1
+        if self._count == 1:
+            self._since = time.monotonic()
+        if self._count <= self.LINES:
+            log(Line.CLIENT_COMPLAINT, sender=self._sender, problem=text)
+
+    def summarise(self, *, end: bool = False) -> None:
+        """Log how many lines were left out, once the ten seconds, or all, is over."""
+        if end or time.monotonic() - self._since >= self.SECONDS:
+            if self._count > self.LINES:
+                log(Line.CLIENT_COMPLAINTS_LEFT_OUT, sender=self._sender, count=self._count - self.LINES)
+            self._count = 0
 
 
 def notify(state: str) -> None:

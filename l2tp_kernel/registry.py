@@ -9,12 +9,11 @@ from __future__ import annotations
 import errno
 import functools
 import itertools
-import os
 import socket
 from dataclasses import astuple, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from l2tp_kernel import bridges
+from l2tp_kernel import bridges, mtu
 from l2tp_kernel.catalogue import Line
 from l2tp_kernel.journal import log
 from l2tp_kernel.links import Setting
@@ -30,12 +29,6 @@ if TYPE_CHECKING:
     from l2tp_kernel.plane import ControlSocket, ForwardingPlane
     from l2tp_kernel.policy import Policy
     from l2tp_kernel.wire import Deletion
-
-_IPV4_HEADER, _IPV6_HEADER, _UDP_HEADER, _ETHERNET_HEADER = 20, 40, 8, 14
-_DATA_HEADER = {Encapsulation.UDP: 8, Encapsulation.IP: 4}
-"""Octets up to and with the Session ID (RFC 3931, sections 4.1.1.1 and 4.1.2.1)."""
-_SUBLAYER = 4
-_SMALLEST_MTU = 68
 
 Outcome: TypeAlias = tuple[str, int, int] | Refused | OSError
 """Interface, MTU and index of a pseudowire that was set, or why it was not."""
@@ -57,6 +50,11 @@ class _Wish(NamedTuple):
     bridge: int
     """Index of its bridge, 0 without."""
 
+    def setting(self, made: Interface) -> Setting:
+        """Give what is the same for every kind of interface."""
+        master = bridges.master(self.param, self.bridge, self.old)
+        return Setting(made.number, self.mtu, self.param.up, master, made.label)
+
 
 class _Batch:
     """One request on its way: what waits to be carried out together, and what has been looked up for all of it."""
@@ -68,18 +66,6 @@ class _Batch:
         self.waiting: dict[str, _Wish] = {}
         self.sessions: set[tuple[int, int]] = set()
         self.outcomes: dict[int, Outcome] = {}
-
-
-def interface_mtu(path: int, encapsulation: Encapsulation, param: PweParam) -> int:
-    """Compute the largest MTU whose frames need no outer fragment on a path of ``path`` octets.
-
-    Cookie and sublayer may differ by direction; the larger counts, so that both ends come to the same value.
-    """
-    outer = _IPV4_HEADER if len(param.peer_address) == 4 else _IPV6_HEADER
-    outer += _UDP_HEADER if encapsulation is Encapsulation.UDP else 0
-    cookie = max(len(param.local_cookie), len(param.peer_cookie))
-    sublayer = _SUBLAYER * max(param.receive_sublayer, param.send_sublayer)
-    return path - outer - _DATA_HEADER[encapsulation] - cookie - sublayer - _ETHERNET_HEADER
 
 
 class Registry:
@@ -233,9 +219,9 @@ class Registry:
             self._owned.pop(interface)  # somebody removed or renamed it, and the event is still under way
             self._remove([old])
             old = None
-        mtu = param.mtu or _automatic_mtu(param, listener, batch)
+        size = param.mtu or mtu.automatic(param, listener, batch.path_mtu)
         bridge = bridges.check(batch.find(param.bridge)) if param.bridge else 0
-        return _Wish(position, param, old, mtu, bridge)
+        return _Wish(position, param, old, size, bridge)
 
     def _resolve(self, plane: Plane) -> Plane:
         if plane is Plane.AUTO:
@@ -259,27 +245,15 @@ class Registry:
         return listener
 
     def _carry_out(self, batch: _Batch) -> None:
-        """Let the planes make what waits, then set what is the same for every kind of interface."""
+        """Make and set what waits, and take back what fails."""
         wishes = list(batch.waiting.values())
         batch.waiting.clear()
         batch.sessions.clear()
         made = self._make(wishes)
-        errors = iter(
-            self._links.configure(
-                [
-                    Setting(
-                        each.number,
-                        wish.mtu,
-                        wish.param.up,
-                        bridges.master(wish.param, wish.bridge, wish.old),
-                        each.label,
-                    )
-                    for wish, each in zip(wishes, made, strict=True)
-                    if isinstance(each, Interface)
-                ]
-            )
-        )
-        for wish, each in zip(wishes, made, strict=True):
+        pairs = list(zip(wishes, made, strict=True))
+        settings = [wish.setting(each) for wish, each in pairs if isinstance(each, Interface)]
+        errors = iter(self._links.configure(settings))
+        for wish, each in pairs:
             number = each.number if isinstance(each, Interface) else 0
             error = each if isinstance(each, OSError) else next(errors)
             outcome = self._undo(wish, error, number) if error else self._remember(wish, number)
@@ -287,11 +261,8 @@ class Registry:
 
     def _make(self, wishes: list[_Wish]) -> list[Interface | OSError]:
         """Have sessions made and changed, by the plane of each; those that are as wanted stay as they are."""
-        made: dict[str, Interface | OSError] = {
-            each.param.interface: Interface(each.old.number, None)
-            for each in wishes
-            if each.old and each.old.param == each.param
-        }
+        same = [each.old for each in wishes if each.old and each.old.param == each.param]
+        made: dict[str, Interface | OSError] = {old.param.interface: Interface(old.number, None) for old in same}
         for kind, plane in self._planes.items():
             params = [each.param for each in wishes if each.param.plane is kind and each.param.interface not in made]
             made |= zip((param.interface for param in params), plane.set(params), strict=True)
@@ -302,13 +273,9 @@ class Registry:
         param, old = wish.param, wish.old
         self._owned.put(Pwe(param, number, wish.mtu, param.up, wish.bridge))
         if not old or old.param != param:
-            log(
-                Line.INTERFACE_CHANGED if old else Line.INTERFACE_MADE,
-                interface=param.interface,
-                local_id=param.local_session_id,
-                peer_id=param.peer_session_id,
-                peer=_text(param.peer_address),
-            )
+            line, peer = Line.INTERFACE_CHANGED if old else Line.INTERFACE_MADE, _text(param.peer_address)
+            ids = {"local_id": param.local_session_id, "peer_id": param.peer_session_id}
+            log(line, interface=param.interface, **ids, peer=peer)
         if param.bridge and not wish.bridge and not (old and old.param.bridge == param.bridge and not old.bridge):
             log(Line.BRIDGE_AWAITED, interface=param.interface, bridge=param.bridge)
         return param.interface, wish.mtu, number
@@ -317,9 +284,8 @@ class Registry:
         """Leave things as they were before a wish that failed; ``number`` is the index of what was made, or 0."""
         plane = self._planes[wish.param.plane]
         if old := wish.old:
-            (back,) = plane.set(
-                [replace(old.param, listener=old.param.listener or wish.param.listener)]
-            )  # one adopted has none
+            before = replace(old.param, listener=old.param.listener or wish.param.listener)  # one adopted has none
+            (back,) = plane.set([before])
             if isinstance(back, Interface):
                 self._owned.put(old._replace(number=back.number))
                 master = bridges.master(old.param, old.bridge, old._replace(param=wish.param))
@@ -338,11 +304,3 @@ class Registry:
 
 def _text(address: bytes) -> str:
     return socket.inet_ntop(socket.AF_INET if len(address) == 4 else socket.AF_INET6, address)
-
-
-def _automatic_mtu(param: PweParam, listener: Listener, batch: _Batch) -> int:
-    source = param.local_address if any(param.local_address) else listener.address
-    mtu = interface_mtu(batch.path_mtu(param.peer_address, source), listener.encapsulation, param)
-    if mtu < _SMALLEST_MTU:
-        raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
-    return mtu

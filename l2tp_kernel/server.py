@@ -20,8 +20,8 @@ import zmq
 from l2tp_kernel import policy as policies
 from l2tp_kernel import schema, wire
 from l2tp_kernel.catalogue import Line
-from l2tp_kernel.clients import Clients, Complaints
-from l2tp_kernel.journal import log, notify
+from l2tp_kernel.clients import Clients
+from l2tp_kernel.journal import Complaints, log, notify
 from l2tp_kernel.registry import Registry
 from l2tp_kernel.schema import EventKind, Listener, Reason, Status
 from l2tp_kernel.wire import Refused
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from l2tp_kernel.schema import PweParam
     from l2tp_kernel.wire import Deletion
 
-REQUESTS_A_TURN = 64
-"""Requests served before the other sources have their turn."""
+TURN = 0.05
+"""Seconds in which requests are begun before the other sources have their turn."""
 QUEUE = 4096
 """Answers and events that a client may leave unread; then it is dropped."""
 TICK = 1.0
@@ -99,11 +99,12 @@ class Server:
                 next_tick = time.monotonic() + TICK
                 self._tick()
             sources: dict[zmq.Socket[bytes] | int, Callable[[], None]] = {
-                self._router: self._serve,
+                # In this order: a client that is gone leaves its place to one that has just come.
+                **{each.channel.fileno(): partial(self._lost, each) for each in self._clients},
                 self._descriptors.fileno(): self._accept,
+                self._router: self._serve,
                 self._links.fileno(): self._follow,
                 self._signals.fileno(): self._signal,
-                **{each.channel.fileno(): partial(self._lost, each) for each in self._clients},
             }
             sources |= {plane.fileno(): plane.tend for plane in self._planes if plane.fileno() >= 0}
             poller = zmq.Poller()
@@ -187,7 +188,8 @@ class Server:
                     self._send(client.identity, wire.encode(0, Status.EVENT, event))
 
     def _serve(self) -> None:
-        for _ in range(REQUESTS_A_TURN):
+        end = time.monotonic() + TURN
+        while time.monotonic() < end:
             try:
                 identity, *frames = self._router.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:

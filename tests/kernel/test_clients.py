@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from l2tp_kernel.clients import MAX_CLIENTS, Clients, Complaints
+from l2tp_kernel.clients import MAX_CLIENTS, Clients
+from l2tp_kernel.journal import Complaints
 from l2tp_kernel.schema import VERSION, Reason
 from l2tp_kernel.wire import Hello, Refused
 
@@ -97,7 +98,7 @@ def test_a_flood_of_complaints_is_cut_and_counted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = 100.0
-    monkeypatch.setattr("l2tp_kernel.clients.time.monotonic", lambda: now)
+    monkeypatch.setattr("l2tp_kernel.journal.time.monotonic", lambda: now)
     complaints = Complaints("somebody")
     for number in range(15):
         complaints.add(f"reason {number}")
