@@ -44,7 +44,7 @@ def names(document: Path) -> list[Path]:
 def test_links_and_paths_lead_somewhere(document: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text())
     missing = [link for link in links if not (document.parent / link).exists()]
-    made = {".peers", "demo-output", ".venv", ".venv-debian"}
+    made = {".peers", "build", "demo-output", ".venv", ".venv-debian"}
     missing += [str(name) for name in names(document) if name.parts[0] not in made and not (ROOT / name).exists()]
     assert missing == []
 
