@@ -146,6 +146,8 @@ class Entry(Enum):
     PEER_LIMIT = WARN, "{msg_type} from {address}: the template has as many peers as it may, dropped"
     PEER_STOPPED = WARN, "[{tunnel_id}] peer sent {msg_type}: {reason}"
     TUNNEL_RETRY = WARN, "[{tunnel_id}] tunnel [{tun_name}] is down, next attempt in {seconds} s"
+    NAME_NOT_RESOLVED = WARN, "tunnel [{tun_name}]: cannot resolve {name}: {error}"
+    NAME_CONFLICT = WARN, "tunnel [{tun_name}]: {name} is {address}, which tunnel [{other}] has"
     VIOLATION = WARN, "[{tunnel_id}] receive {msg_type} in state {state}, which RFC 3931 does not allow"
     CANNOT_SEND = WARN, "cannot send to {address}: {error}"
     DATAGRAM_MALFORMED = WARN, "malformed control message from {address}: {problem}"
@@ -156,6 +158,8 @@ class Entry(Enum):
     SESSION_UP = NOTICE, "[{tunnel_id}][{session_id}] session [{name}] is up on {if_name}"
     PEER_CIRCUIT = NOTICE, "[{tunnel_id}][{session_id}] the peer's circuit of session [{name}] is {state}"
     SESSION_DOWN = NOTICE, "[{tunnel_id}][{session_id}] session [{name}] is down: {reason}"
+
+    NAME_RESOLVED = NOTICE, "tunnel [{tun_name}]: {name} is {address}"
 
     RELOADED = NOTICE, "configuration reloaded: {added} added, {changed} changed, {removed} removed"
 

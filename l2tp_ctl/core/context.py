@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from l2tp_ctl.catalogue import Entry, Field
 from l2tp_ctl.core.calls import Calls
 from l2tp_ctl.core.effects import Effect, Log
+from l2tp_ctl.core.places import Places
 from l2tp_ctl.core.settings import Limits
 from l2tp_ctl.core.timers import Timers
 
@@ -54,6 +55,7 @@ class Context:
         """What static tunnels are configured with, and nobody else is given."""
         self.requests: dict[int, Asker] = {}
         """Unanswered helper requests."""
+        self.places = Places()
         self.effects: list[Effect] = []
         self._touched: dict[Connection, None] = {}
         self._serial = 0

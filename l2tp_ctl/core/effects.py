@@ -63,6 +63,18 @@ class DeletePwe:
 
 
 @dataclass(frozen=True, slots=True)
+class LookUp:
+    """Find the addresses that a host name leads to; answer, be it for several alike, with ``Endpoint.looked_up``.
+
+    At least one family is wanted.
+    """
+
+    name: str
+    ipv4: bool
+    ipv6: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """Write one catalogue entry, for one tunnel and session where the names are given."""
 
@@ -81,7 +93,10 @@ class StateChange:
     """Empty when the tunnel itself changed."""
     state: str
     reason: str = ""
-    """Why it is down now, as far as that is known: idle, or a static one whose peer does not answer; else empty."""
+    """Why it is down now, as far as that is known: idle, or a static one whose peer does not answer.
+
+    Or what is new about where the peer's host name leads; else empty.
+    """
 
 
-Effect: TypeAlias = Send | SetPwe | DeletePwe | Log | StateChange
+Effect: TypeAlias = Send | SetPwe | DeletePwe | LookUp | Log | StateChange

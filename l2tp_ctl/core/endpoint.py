@@ -15,17 +15,17 @@ from l2tp_ctl.core.avp import RawAvp, split_avps
 from l2tp_ctl.core.codec import interpret
 from l2tp_ctl.core.connection import message_name, peek_type
 from l2tp_ctl.core.context import Context
-from l2tp_ctl.core.effects import Effect
+from l2tp_ctl.core.effects import Effect, LookUp
 from l2tp_ctl.core.errors import Drop, ProtocolError
 from l2tp_ctl.core.header import Header, parse_header
 from l2tp_ctl.core.message import MessageType, Result
 from l2tp_ctl.core.peer import Peer
+from l2tp_ctl.core.places import Claim
 from l2tp_ctl.core.results import CallResult
 from l2tp_ctl.core.session import Session
 from l2tp_ctl.core.settings import (
     Address,
     AnyTunnelSettings,
-    Encapsulation,
     Limits,
     StaticTunnelSettings,
     TunnelSettings,
@@ -81,8 +81,6 @@ class Endpoint:
         self._started = False
         self._templates = [Template(self._context, settings) for settings in templates]
         self._peers: list[Configured] = []
-        self._by_address: dict[tuple[Encapsulation, str], Peer] = {}
-        """Those that signal."""
         configured = tuple(tunnels)
         self._reserve(configured, 0.0)
         for settings in configured:
@@ -154,16 +152,27 @@ class Endpoint:
             tunnel.helper_back(now)
         self._context.flush(now)
 
+    def looked_up(
+        self, look_up: LookUp, now: float, *, addresses: tuple[str, ...] = (), problem: str = "", logged: bool = False
+    ) -> None:
+        """Take the answer to a LookUp effect: at least one address of a family that it asks for, or a problem.
+
+        ``logged`` says that the log has the problem already, for it is not this name's alone.
+        """
+        for peer in [*self._signalled()]:
+            peer.where.answer(look_up, addresses, problem, now, logged=logged)
+        self._context.flush(now)
+
     # ---- Operators.
 
     def clear_tunnel(self, target: str, now: float) -> list[str]:
-        """End the tunnel with this name or peer address, or ``all``; return their names."""
+        """End the tunnel with this name, peer address or peer's host name, or ``all``; return their names."""
         cleared = []
         for peer in self._peers:
-            settings = peer.settings
-            if target in ("all", settings.name, settings.address.peer):
+            name = peer.settings.name
+            if target in ("all", name) or target in peer.targets():
                 peer.clear(now)
-                cleared.append(settings.name)
+                cleared.append(name)
         if not cleared:
             self._context.log(Entry.NO_SUCH_ADDRESS_PEER, func="clear", IPaddress=target)
         self._context.flush(now)
@@ -291,7 +300,7 @@ class Endpoint:
     ) -> None:
         """Take a message to Control Connection ID 0: the peer does not know ours yet."""
         message_type = peek_type(avps)
-        peer = self._by_address.get((address.encapsulation, address.peer))
+        peer = self._context.places.find(address)
         if peer is None and message_type == MessageType.SCCRQ:
             peer = self._peer_by_template(avps, address, now)
         if peer is None:
@@ -320,7 +329,7 @@ class Endpoint:
                 self._context.log(Entry.FAILED_TO_CREATE_TUNNEL, address=str(address))
             raise
         self._peers.append(peer)
-        self._by_address[address.encapsulation, address.peer] = peer
+        self._context.places.claim(peer, Claim.TEMPLATE, [(address.encapsulation, address.peer)])
         return peer
 
     # ---- What the configuration names.
@@ -329,7 +338,9 @@ class Endpoint:
         if isinstance(settings, StaticTunnelSettings):
             return StaticTunnel(self._context, settings)
         peer = Peer(self._context, settings)
-        self._by_address[settings.address.encapsulation, settings.address.peer] = peer
+        if settings.peer_name is None:
+            place = settings.address.encapsulation, settings.address.peer
+            self._context.places.claim(peer, Claim.ADDRESS, [place])
         return peer
 
     def _add(self, settings: AnyTunnelSettings, now: float, *, down: bool) -> Configured:
@@ -342,9 +353,11 @@ class Endpoint:
     def _forget(self, peer: Configured) -> None:
         if peer in self._peers:
             self._peers.remove(peer)
-            key = peer.settings.address.encapsulation, peer.settings.address.peer
-            if self._by_address.get(key) is peer:  # and not a configured tunnel that has taken its place since
-                del self._by_address[key]
+            if isinstance(peer, Peer):
+                self._context.places.release(peer)
+
+    def _signalled(self) -> Iterator[Peer]:
+        return (peer for peer in self._peers if isinstance(peer, Peer))
 
     def _static(self) -> Iterator[StaticTunnel]:
         return (peer for peer in self._peers if isinstance(peer, StaticTunnel))
@@ -357,7 +370,7 @@ class Endpoint:
         context.reserved_session_ids = frozenset(one.local_session_id for each in static for one in each.sessions)
         for number in context.reserved_session_ids & context.sessions.keys():
             context.sessions[number].close(Result(CallResult.ADMINISTRATIVE, text="its id is a static session's"), now)
-        for peer in self._by_address.values():
+        for peer in self._signalled():
             peer.yield_ids(context.reserved_connection_ids, now)
         context.flush(now)
         for number in context.reserved_connection_ids & context.connections.keys():
@@ -377,7 +390,7 @@ class Endpoint:
 
     def _log_message(self, error: ProtocolError, connection_id: int, address: Address) -> None:
         """Log a message that is dropped as a whole, under the tunnel that it says it is for."""
-        peer = self._by_address.get((address.encapsulation, address.peer))
+        peer = self._context.places.find(address)
         self._context.log(
             _MESSAGE_LOG[error.drop],
             tunnel=peer.settings.name if peer else "",
@@ -403,6 +416,8 @@ def _takes(peer: Configured, settings: AnyTunnelSettings | None, now: float) -> 
             peer.reconfigure(settings, now)
         return True
     if isinstance(peer, Peer) and isinstance(settings, TunnelSettings):
+        if settings.peer_name != peer.settings.peer_name:
+            return False
         if settings != peer.settings:
             peer.reconfigure(settings, now)
         return True

@@ -24,6 +24,7 @@ from l2tp_ctl.core.tables import TunnelState
 from l2tp_ctl.core.timers import Timer
 from l2tp_ctl.core.tunnel import Tunnel
 from l2tp_ctl.core.views import SessionView, TunnelView
+from l2tp_ctl.core.whereabouts import whereabouts
 
 _CHANGEABLE = ("secrets", "hidden", "hello_interval", "retry", "reconnect_interval", "initiate", "sessions")
 """Settings that may change under a living control connection."""
@@ -45,6 +46,8 @@ class Peer:
     ) -> None:
         self.context = context
         self.settings = settings
+        self.where = whereabouts(context, self)
+        """Where its control connections go."""
         self.current: Tunnel | None = None
         self.candidates: list[Tunnel] = []
         """Tunnels that the peer began beside the current one, oldest first."""
@@ -66,6 +69,7 @@ class Peer:
     def start(self, now: float) -> None:
         """Begin the first attempt, if it is ours to begin."""
         self.since = now
+        self.where.start(now)
         if self.current is None:
             self._plan(now, self.context.spread(START_SPREAD, 1.0))
 
@@ -91,7 +95,7 @@ class Peer:
         self._make_room(now)
         self.opened[data] = connection
         current = self.current
-        if current is not None and current.state is TunnelState.WAIT_CTL_REPLY:
+        if current is not None and current.crosses(address):
             current.contest(connection, message, now)
             return
         tunnel = Tunnel(self, self.settings, connection, self._errors, now)
@@ -156,8 +160,17 @@ class Peer:
         """End everything for good: this end is going away."""
         self._stopped = True
         self._hold()
+        self.where.stop()
         for tunnel in [*self._tunnels()]:
             tunnel.close(Result(StopResult.SHUTDOWN), now)
+
+    def moved(self, now: float) -> None:
+        """Take note that its name was looked up: an attempt that goes elsewhere than the name leads is no use."""
+        tunnel, addresses = self.current, self.where.addresses
+        if tunnel is None or not tunnel.initiator or tunnel.established or not addresses:
+            return
+        if tunnel.connection.address.peer not in addresses:
+            tunnel.close(Result(StopResult.CLEAR, text="the peer has another address"), now, soon=True)
 
     # ---- What its tunnels tell.
 
@@ -169,6 +182,7 @@ class Peer:
         self.last_error = ""
         for other in others:
             other.close(Result(StopResult.CLEAR, text="replaced by a newer control connection"), now)
+        self.where.reached(tunnel.connection.address)
 
     def ended(self, tunnel: Tunnel, now: float, *, soon: bool) -> None:
         """Plan the next attempt once no control connection is left."""
@@ -177,6 +191,7 @@ class Peer:
         if tunnel is not self.current:
             return
         self.current = None
+        self.where.ended(now)
         self.last_error, self.since = tunnel.last_error, now
         self._errors = {session.settings.name: session.last_error for session in tunnel.sessions}
         if self.candidates:
@@ -209,14 +224,24 @@ class Peer:
     def _hold(self) -> None:
         """Begin nothing by ourselves."""
         self.next_attempt = None
+        self.where.hold()
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
 
     def _open(self, now: float) -> None:
-        self.next_attempt = None
+        """Begin an attempt, once it is known where to."""
+        if not self.where.look(now, self._begin):
+            self._begin(now)
+
+    def _begin(self, now: float) -> None:
+        self._hold()
+        address = self.where.next()
+        if address is None:
+            self._plan(now, self.context.spread(self.settings.reconnect_interval, 0.5))
+            return
         authentication = Authentication(self.settings, self.context.entropy)
-        connection = Connection(self.context, self.settings, self.settings.address, authentication)
+        connection = Connection(self.context, self.settings, address, authentication)
         self.current = Tunnel(self, self.settings, connection, self._errors, now)
         self.current.open(now)
 
@@ -234,6 +259,24 @@ class Peer:
                 connection.receive(data, header, avps, address, now)
                 return
         raise ProtocolError(Drop.CONNECTION_ID, "StopCCN for no control connection")
+
+    @property
+    def up(self) -> bool:
+        """Whether its control connection is established."""
+        return self.current is not None and self.current.established
+
+    @property
+    def state(self) -> TunnelState:
+        """State of its control connection."""
+        return TunnelState.IDLE if self.current is None else self.current.state
+
+    def targets(self) -> set[str]:
+        """Return what an operator may mean it by beside its name: addresses, and the peer's host name."""
+        return {self.where.name, self.where.address.peer, *self.in_use()} - {""}
+
+    def in_use(self) -> set[str]:
+        """Return the peer's addresses that control connections go to."""
+        return {tunnel.connection.address.peer for tunnel in self._tunnels()}
 
     def _tunnels(self) -> Iterator[Tunnel]:
         yield from self.candidates
@@ -269,6 +312,9 @@ class Peer:
             mode=Mode.SIGNALLED,
             state=tunnel.state.value,
             address=connection.address,
+            peer_name=self.where.name,
+            peer_addresses=self.where.addresses,
+            name_problem=self.where.problem,
             local_connection_id=connection.local_id,
             peer_connection_id=connection.peer_id,
             peer_host_name=tunnel.peer_host_name,
@@ -304,7 +350,10 @@ class Peer:
             name=self.settings.name,
             mode=Mode.SIGNALLED,
             state=TunnelState.IDLE.value,
-            address=self.settings.address,
+            address=self.where.address,
+            peer_name=self.where.name,
+            peer_addresses=self.where.addresses,
+            name_problem=self.where.problem,
             local_connection_id=0,
             peer_connection_id=0,
             peer_host_name=b"",
@@ -321,13 +370,17 @@ class Peer:
             hello_interval=self.settings.hello_interval,
             since=self.since,
             next_attempt=self.next_attempt,
-            last_error=PUT_DOWN if self.down else self.last_error,
+            last_error=PUT_DOWN if self.down else self._obstacle() or self.last_error,
             down=self.down,
             rtt=None,
             sessions_configured=len(self.settings.sessions),
             sessions_established=0,
             sessions=tuple(self._idle_sessions()) if sessions else (),
         )
+
+    def _obstacle(self) -> str:
+        """Why it is not known where to begin; empty where it is."""
+        return "" if self.where.addresses else self.where.problem
 
     def _idle_sessions(self) -> Iterator[SessionView]:
         return (

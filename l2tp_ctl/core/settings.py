@@ -91,6 +91,22 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class HostName:
+    """A name that leads to a peer's address, and our own address towards what it leads to, for each family.
+
+    Ours is empty where the routing table chooses it, None where nothing is to be listened on in that family.
+    """
+
+    name: str
+    local_ipv4: str | None = ""
+    local_ipv6: str | None = ""
+
+    def local(self, peer: str) -> str:
+        """Return our address towards an address of the peer's."""
+        return (self.local_ipv6 if ":" in peer else self.local_ipv4) or ""
+
+
+@dataclass(frozen=True, slots=True)
 class Secret:
     """A shared secret.  Its value never shows in a repr."""
 
@@ -122,6 +138,8 @@ class TunnelSettings:
 
     name: str
     address: Address
+    peer_name: HostName | None = None
+    """What stands for the peer's address; ``address.peer`` is empty then.  Not the Host Name AVP."""
     peer_host_name: bytes | None = None
     """The Host Name that the peer must send; None accepts any."""
     peer_router_id: int | None = None
@@ -224,5 +242,15 @@ class Limits:
     """Seconds in which a control connection or session must be established once it began."""
     restart: float = 1.0
     """Seconds before an established tunnel or session that ended is begun again."""
+    look_up_again: float = 5.0
+    """Seconds for which what was found out about a peer's name is good for one more attempt."""
+    look_up_patience: float = 3.0
+    """Seconds for which an attempt waits to hear of a name whose last address is known."""
+    look_up_missing: float = 10.0
+    """Seconds from one look at a name to the next, while no address is known."""
+    look_up_down: float = 30.0
+    """The same while an address is known and the tunnel is not up."""
+    look_up_up: float = 60.0
+    """The same while the tunnel is up."""
     backoff: int = 6
     """Times the reconnect interval at which a refused session's waiting stops growing."""

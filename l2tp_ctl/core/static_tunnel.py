@@ -271,6 +271,10 @@ class StaticTunnel:
             entry, tunnel=self.settings.name, session=session, tunnel_id=self.settings.local_connection_id, **fields
         )
 
+    def targets(self) -> set[str]:
+        """Return what an operator may mean it by beside its name: the peer's address."""
+        return {self.settings.address.peer}
+
     def view(self, *, sessions: bool = True) -> TunnelView:
         """Return a snapshot for people and programs; without ``sessions`` it costs no more for thousands of them."""
         channel = None if self._connection is None else self._connection.channel
@@ -279,6 +283,9 @@ class StaticTunnel:
             mode=Mode.STATIC,
             state=self.state.value,
             address=self.settings.address,
+            peer_name="",
+            peer_addresses=(),
+            name_problem="",
             local_connection_id=self.settings.local_connection_id,
             peer_connection_id=self.settings.peer_connection_id,
             peer_host_name=b"",

@@ -14,7 +14,7 @@ from l2tp_ctl.core.message import Message, MessageType, Result
 from l2tp_ctl.core.presence import fault
 from l2tp_ctl.core.results import CallResult, GeneralError, StopResult, describe
 from l2tp_ctl.core.session import Session
-from l2tp_ctl.core.settings import TunnelSettings
+from l2tp_ctl.core.settings import Address, TunnelSettings
 from l2tp_ctl.core.tables import TUNNEL, TUNNEL_IGNORED, SessionEvent, TunnelAction, TunnelEvent, TunnelState
 from l2tp_ctl.core.timers import Timer
 
@@ -88,6 +88,10 @@ class Tunnel:
     def established(self) -> bool:
         """Whether sessions can be set up in it."""
         return self.state is TunnelState.ESTABLISHED
+
+    def crosses(self, address: Address) -> bool:
+        """Whether an SCCRQ from there crosses ours.  From another address of the peer's name it does not."""
+        return self.state is TunnelState.WAIT_CTL_REPLY and self.connection.address.peer == address.peer
 
     # ---- What happens to it.
 

@@ -54,6 +54,13 @@ class TunnelView(NamedTuple):
     A static one is ``idle``, ``probing`` or ``established``.
     """
     address: Address
+    """Where the control connection, or the next one, leads; its peer is empty while that is not known."""
+    peer_name: str
+    """The host name that stands for the peer's address; empty where none does.  Not the Host Name AVP."""
+    peer_addresses: tuple[str, ...]
+    """Where that name leads, as far as it was found out."""
+    name_problem: str
+    """Why the last look at the name was no use, empty where it was."""
     local_connection_id: int
     peer_connection_id: int
     peer_host_name: bytes

@@ -16,7 +16,7 @@ from l2tp_ctl.catalogue import Entry
 from l2tp_ctl.core.avp import RawAvp, split_avps
 from l2tp_ctl.core.codec import encode, encode_zlb, interpret
 from l2tp_ctl.core.digest import DigestType, Signer
-from l2tp_ctl.core.effects import DeletePwe, Effect, Log, Send, SetPwe, StateChange
+from l2tp_ctl.core.effects import DeletePwe, Effect, Log, LookUp, Send, SetPwe, StateChange
 from l2tp_ctl.core.endpoint import Endpoint
 from l2tp_ctl.core.header import Header, parse_header
 from l2tp_ctl.core.hiding import hiding_key
@@ -100,6 +100,10 @@ class Bench:
         self.far: dict[int, FarEnd] = {}
         self.helper = True
         """Whether the helper answers at once; with False, :meth:`answer` does."""
+        self.names: dict[str, tuple[str, ...] | str] = {}
+        """Where each host name leads, or why nowhere; one that is not there has no answer."""
+        self.asked: list[tuple[float, LookUp]] = []
+        """When each name was looked up."""
 
     # ---- The endpoint's life.
 
@@ -143,6 +147,9 @@ class Bench:
                     self.endpoint.pwe_answer(effect.request, self.now, mtu=1400)
             case DeletePwe():
                 self.deleted.append(effect)
+            case LookUp():
+                self.asked.append((self.now, effect))
+                self.resolve(effect)
             case Log():
                 self.logs.append(effect)
                 self.lines.append(effect.entry.render(dict(effect.fields)))
@@ -161,6 +168,14 @@ class Bench:
             self.astray.append(received)
         else:
             far.take(received)
+
+    def resolve(self, look_up: LookUp, *, logged: bool = False) -> None:
+        """Answer a look at a name, if there is an answer."""
+        match self.names.get(look_up.name):
+            case str(problem):
+                self.endpoint.looked_up(look_up, self.now, problem=problem, logged=logged)
+            case tuple(addresses):
+                self.endpoint.looked_up(look_up, self.now, addresses=addresses)
 
     # ---- What it shows.
 
