@@ -1,4 +1,4 @@
-"""Commands that need no server: ``serve`` itself, ``run``, ``check-config`` and ``completion``."""
+"""Commands that need no server: ``serve`` itself, ``resolve``, ``run``, ``check-config`` and ``completion``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from l2tp_admin.command import REFUSED, fail, json_option, print_json, write
 
 DEFAULT_SOCKET = "/run/l2tpd/admin.sock"
 DEFAULT_CONTROL = "/run/l2tp-ctl/admin.sock"
+DEFAULT_RESOLVER = "/run/l2tp-resolver/resolver.sock"
 DEFAULT_POLICY = "/etc/l2tpd/l2tp-kernel.toml"
 DEFAULT_CONFIG = "/etc/l2tpd/l2tpd.toml"
 
@@ -42,6 +43,23 @@ def serve(
 
 @click.command()
 @click.option(
+    "--listen", type=click.Path(path_type=Path), default=DEFAULT_RESOLVER, show_default=True, help="Socket to make."
+)
+@click.option("--group", metavar="GROUP", help="Group whose members may ask, that of l2tp-ctl; without it USER may.")
+@click.option("--user", metavar="USER", help="Started as root: become USER.")
+def resolve(listen: Path, group: str | None, user: str | None) -> None:
+    """Look up host names for l2tp-ctl, which has no network of its own.
+
+    It is needed where a tunnel has a host name as its peer-address.  The system is asked, in the order of
+    nsswitch.conf(5); no privilege is needed.
+    """
+    from l2tp_admin import resolver
+
+    sys.exit(resolver.resolve(listen, group, user))
+
+
+@click.command()
+@click.option(
     "--policy", type=click.Path(path_type=Path), default=DEFAULT_POLICY, show_default=True, help="Of l2tp-kernel."
 )
 @click.option(
@@ -50,11 +68,11 @@ def serve(
 @click.option(
     "--runtime", type=click.Path(path_type=Path), default="/run", show_default=True, help="Directory of all sockets."
 )
-@click.option("--user", default="l2tp-ctl", show_default=True, help="Whom l2tp-ctl and l2tp-admin become.")
+@click.option("--user", default="l2tp-ctl", show_default=True, help="Whom all but l2tp-kernel become.")
 @click.option("--operators", metavar="GROUP", help="As for serve.")
 @click.option("--viewers", metavar="GROUP", help="As for serve.")
 def run(policy: Path, config: Path, runtime: Path, user: str, operators: str | None, viewers: str | None) -> None:
-    """Run l2tp-kernel, l2tp-ctl and l2tp-admin serve in the foreground, as a container needs it.
+    """Run l2tp-kernel, l2tp-admin resolve, l2tp-ctl and l2tp-admin serve in the foreground, as a container needs it.
 
     Each that ends is started again.  SIGTERM ends all, SIGHUP lets them read their files again.
     """

@@ -9,7 +9,7 @@ import click
 from l2tp_admin.command import Server
 from l2tp_admin.command_change import clear, down, reload_command, up
 from l2tp_admin.command_live import capture, monitor, top
-from l2tp_admin.command_local import DEFAULT_SOCKET, check_config, completion, run, serve
+from l2tp_admin.command_local import DEFAULT_SOCKET, check_config, completion, resolve, run, serve
 from l2tp_admin.command_log import explain, show_log
 from l2tp_admin.command_show import show
 
@@ -65,6 +65,7 @@ for command in (
     explain,
     check_config,
     completion,
+    resolve,
     run,
     serve,
 ):

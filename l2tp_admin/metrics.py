@@ -79,7 +79,7 @@ def _tunnels(tunnels: Iterable[Row]) -> Iterator[Metric]:
     waiting = _labelled("tunnel_messages_waiting", "Control messages unacknowledged or queued", labels)
     again = _counter("tunnel_retransmissions", "Messages of this control connection sent again", labels)
     for tunnel in tunnels:
-        values = [tunnel["name"], tunnel["peer_address"]]
+        values = [tunnel["name"], tunnel["peer_name"] or tunnel["peer_address"]]
         up.add_metric(values, tunnel["state"] == "established")
         enabled.add_metric(values, tunnel["enabled"])
         state.add_metric([*values, tunnel["state"]], 1)

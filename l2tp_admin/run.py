@@ -1,4 +1,4 @@
-"""All three processes as children of one, in the foreground: for containers, which have no service manager."""
+"""All processes as children of one, in the foreground: for containers, which have no service manager."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PATIENCE = 10.0
 
 
 class Child(NamedTuple):
-    """One of the three: its name, its command line, and whether it has a file that SIGHUP lets it read again."""
+    """One of them: its name, its command line, and whether it has a file that SIGHUP lets it read again."""
 
     name: str
     command: list[str]
@@ -49,8 +49,8 @@ class Settings(NamedTuple):
 def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; return 0 then, 2 if one of the files has mistakes, 1 where it could not begin.
 
-    SIGHUP lets l2tp-kernel and l2tp-ctl read their files again.  Started as root, l2tp-ctl and l2tp-admin become the
-    user of the settings.
+    SIGHUP lets l2tp-kernel and l2tp-ctl read their files again.  Started as root, all but l2tp-kernel become the user
+    of the settings.
     """
     setproctitle.setproctitle("l2tp-admin: run")
     try:
@@ -65,18 +65,21 @@ def run(settings: Settings) -> int:
 def _children(settings: Settings) -> list[Child]:
     """Make the directories of the sockets, and say how each process is started."""
     python = [sys.executable, "-P", "-m"]
-    kernel, control, listen = (settings.runtime / name for name in ("l2tp-kernel", "l2tp-ctl", "l2tpd"))
+    names = ("l2tp-kernel", "l2tp-resolver", "l2tp-ctl", "l2tpd")
+    kernel, resolver, control, listen = (settings.runtime / name for name in names)
     groups = {"--operators": settings.operators, "--viewers": settings.viewers}
     roles = [word for option, group in groups.items() if group is not None for word in (option, group)]
     become = ["--user", settings.user] if os.geteuid() == 0 else []
-    for directory in (control, listen):
+    for directory in (resolver, control, listen):
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         if become:
             shutil.chown(directory, settings.user)
     files = ["--policy", str(settings.policy), "--runtime-directory", str(kernel)]
     sockets = ["--listen", str(listen / "admin.sock"), "--control", str(control / "admin.sock")]
+    answers = ["--listen", str(resolver / "resolver.sock")]
     return [
         Child("l2tp-kernel", [*python, "l2tp_kernel.main", *files], reloads=True),
+        Child("l2tp-resolver", [*python, "l2tp_admin.main", "resolve", *answers, *become], reloads=False),
         Child("l2tp-ctl", [*python, "l2tp_ctl.main", "--config", str(settings.config), *become], reloads=True),
         Child("l2tp-admin", [*python, "l2tp_admin.main", "serve", *sockets, *roles, *become], reloads=False),
     ]

@@ -33,15 +33,17 @@ def watchdog_interval() -> float | None:
     return int(limit) / 2_000_000 or None
 
 
-def inherited_listener(*families: socket.AddressFamily) -> socket.socket | None:
-    """Return the stream socket of a family that systemd listens on for this process; None where it passed none."""
+def inherited_listener(
+    *families: socket.AddressFamily, kind: socket.SocketKind = socket.SOCK_STREAM
+) -> socket.socket | None:
+    """Return the socket of a kind and family that systemd listens on for this process; None where it passed none."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return None
     for descriptor in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(os.environ.get("LISTEN_FDS", "0"))):
         if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
             continue
         listener = socket.socket(fileno=descriptor)
-        if listener.family in families and listener.type == socket.SOCK_STREAM:
+        if listener.family in families and listener.type == kind:
             return listener
         listener.detach()
     return None

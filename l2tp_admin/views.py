@@ -61,11 +61,13 @@ class Fact(NamedTuple):
 
 
 def peer(tunnel: Row) -> str:
-    """Return the peer's address, with its port over UDP."""
-    address, port = tunnel["peer_address"], tunnel["peer_port"]
-    if not port:
-        return str(address)
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    """Return the peer's address, with its port over UDP: ``NAME[ADDRESS]:PORT`` where it has a name."""
+    name, address, port = tunnel["peer_name"], tunnel["peer_address"], tunnel["peer_port"]
+    if name:
+        place = f"{name}[{address}]" if address else str(name)
+    else:
+        place = f"[{address}]" if port and ":" in address else str(address)
+    return f"{place}:{port}" if port else place
 
 
 def drops(session: Row) -> dict[str, int]:
@@ -88,6 +90,11 @@ def _field(key: str) -> Callable[[Row], str]:
 def milliseconds(seconds: float | None) -> str:
     """Return a short time for people, empty where it is not known."""
     return "" if seconds is None else f"{1000 * seconds:.1f}"
+
+
+def _peer_place(peer: Row) -> str:
+    name, address = peer["peer_name"], peer["address"]
+    return f"{name}[{address}]" if name and address else str(name or address)
 
 
 def _id(key: str) -> Callable[[Row], str]:
@@ -127,7 +134,7 @@ SESSIONS = (
 )
 
 PEERS = (
-    Column("ADDRESS", _field("address")),
+    Column("ADDRESS", _peer_place),
     Column("HOST-NAME", _field("host_name")),
     Column("ROUTER-ID", _field("router_id")),
     Column("VENDOR", _field("vendor_name")),
@@ -157,10 +164,17 @@ def tunnel_facts(tunnel: Row) -> list[Fact]:
         Fact("last error", tunnel["last_error"] or "none"),
         Fact("next attempt", _next_attempt(tunnel)),
         Fact("peer", f"{peer(tunnel)} over {tunnel['encapsulation'].upper()}"),
+        *((Fact("peer's name", _name(tunnel)),) if tunnel["peer_name"] else ()),
         Fact("local address", tunnel["local_address"] or "chosen by routing"),
         *(_static_facts(tunnel) if static else () if state == "idle" else _connection_facts(tunnel)),
         Fact("sessions", f"{tunnel['sessions_established']} established of {tunnel['sessions_configured']}"),
     ]
+
+
+def _name(tunnel: Row) -> str:
+    """Return where the peer's host name leads, and what is wrong with that."""
+    leads = f"leads to {', '.join(tunnel['peer_addresses'])}" if tunnel["peer_addresses"] else "leads nowhere yet"
+    return f"{leads}; {tunnel['name_problem']}" if tunnel["name_problem"] else leads
 
 
 def _connection_facts(tunnel: Row) -> list[Fact]:
@@ -289,6 +303,8 @@ def _next_attempt(tunnel: Row) -> str:
         return f"in {int(tunnel['next_attempt'])} s"
     if not tunnel["enabled"]:
         return f"none until: l2tp-admin up {tunnel['name']}"
+    if tunnel["state"] == "idle" and tunnel["peer_name"] and not tunnel["peer_addresses"]:
+        return "none is planned; the peer may begin once its name leads somewhere"
     if tunnel["state"] == "idle" and tunnel["mode"] != "static":
         return "none is planned; the peer may begin"
     return "none needed" if tunnel["state"] == "established" else "under way"

@@ -47,7 +47,7 @@ class Command(StrEnum):
     SHOW_VERSION = "show-version"
     """``{}`` → ``Version``."""
     CLEAR_TUNNEL = "clear-tunnel"
-    """``{"target": name | peer address | "all"}`` → ``{"cleared": [name, …]}``."""
+    """``{"target": name | peer address | peer's host name | "all"}`` → ``{"cleared": [name, …]}``."""
     CLEAR_SESSION = "clear-session"
     """``{"target": name | interface}`` → ``{"cleared": [name, …]}``."""
     RELOAD = "reload"
@@ -175,7 +175,14 @@ class Tunnel(TypedDict):
     encapsulation: str
     local_address: str
     peer_address: str
+    """Empty while the peer has a name and it is not known where that leads."""
     peer_port: int
+    peer_name: str
+    """The host name that the configuration gives for the peer's address; empty where it gives the address."""
+    peer_addresses: list[str]
+    """Where that name leads, as far as it was found out."""
+    name_problem: str
+    """Why the last look at the name was no use, empty where it was."""
     local_connection_id: int
     peer_connection_id: int
     peer_host_name: str
@@ -208,6 +215,9 @@ class Peer(TypedDict):
     """One address with tunnels."""
 
     address: str
+    """Empty where only a name is known."""
+    peer_name: str
+    """The host name that the configuration gives for it; empty where it gives none."""
     host_name: str
     router_id: str
     vendor_name: str
@@ -290,7 +300,7 @@ class Change(TypedDict):
     """Empty where the tunnel itself changed."""
     state: str
     reason: str
-    """Why it went down, empty where it did not."""
+    """Why it went down or is not up, or where the peer's name leads now; empty where there is nothing to say."""
 
 
 class LogLine(TypedDict):

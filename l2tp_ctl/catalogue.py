@@ -133,6 +133,8 @@ class Entry(Enum):
     HELPER_FAILED = ERROR, "l2tp-kernel failed {verb}: {error}"
     CONTROL_LOST = ERROR, "connection to l2tp-ctl lost: {error}"
 
+    RESOLVER_LOST = ERROR, "connection to l2tp-resolver lost, host names cannot be resolved: {error}"
+
     PROCESS_ENDED = ERROR, "{name} ended with status {status}"
     NOT_RELOADED = ERROR, "{file}: the configuration has mistakes, nothing was changed"
 
@@ -165,6 +167,7 @@ class Entry(Enum):
 
     CONTROL_CONNECTED = INFO, "connected to l2tp-ctl"
     HELPER_CONNECTED = INFO, "connected to l2tp-kernel, plane {plane}"
+    RESOLVER_CONNECTED = INFO, "connected to l2tp-resolver"
 
     @property
     def level(self) -> Level:

@@ -26,6 +26,9 @@ def tunnel_answer(view: TunnelView, now: float) -> Tunnel:
         local_address=address.local,
         peer_address=address.peer,
         peer_port=address.peer_port,
+        peer_name=view.peer_name,
+        peer_addresses=[*view.peer_addresses],
+        name_problem=view.name_problem,
         local_connection_id=view.local_connection_id,
         peer_connection_id=view.peer_connection_id,
         peer_host_name=_text(view.peer_host_name),
@@ -71,13 +74,14 @@ def session_answer(view: SessionView, counters: Mapping[str, dict[str, int]], no
 
 
 def peer_answers(views: Iterable[TunnelView]) -> list[Peer]:
-    """Return the peers by address, each with what its last tunnel tells of it."""
+    """Return the peers by address, or by name while that is all, each with what its last tunnel tells of it."""
     peers: dict[str, Peer] = {}
     for view in views:
         peer = peers.setdefault(
-            view.address.peer,
+            view.address.peer or view.peer_name,
             Peer(
                 address=view.address.peer,
+                peer_name=view.peer_name,
                 host_name="",
                 router_id="",
                 vendor_name="",

@@ -66,6 +66,7 @@ class App:
             await self._stopping.wait()
             notify(STOPPING="1")
             await self._say_farewell()
+            self._shell.names.close()
             for task in tasks:
                 task.cancel()
         self._log.write(Entry.L2TPD_EXIT, {})

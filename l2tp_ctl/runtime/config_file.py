@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from l2tp_ctl.catalogue import Entry, Level
-from l2tp_ctl.core.settings import AnyTunnelSettings, Encapsulation, Secret
+from l2tp_ctl.core.settings import AnyTunnelSettings, Encapsulation, Secret, TunnelSettings
 from l2tp_ctl.core.templates import TemplateSettings
 from l2tp_ctl.runtime import config_schema, config_text
 from l2tp_ctl.runtime.config_reader import Reader
-from l2tp_ctl.runtime.config_schema import is_wildcard, same_family
+from l2tp_ctl.runtime.config_schema import EACH_FAMILY, is_wildcard, same_family
 from l2tp_ctl.runtime.config_text import Problem
 from l2tp_ctl.runtime.config_tunnel import Local, TunnelReader, covers
 from l2tp_ctl.runtime.secrets import read_secret
@@ -46,6 +46,7 @@ class Configuration:
 
     kernel_directory: Path
     admin_socket: Path
+    resolver_socket: Path
     plane: Plane
     log_level: Level
     log_format: str
@@ -116,6 +117,7 @@ def parse(path: Path, text: str, secret: Callable[[Path], Secret]) -> Configurat
     return Configuration(
         kernel_directory=daemon["kernel-directory"],
         admin_socket=daemon["admin-socket"],
+        resolver_socket=daemon["resolver-socket"],
         plane=daemon["plane"],
         log_level=daemon["log-level"],
         log_format=daemon["log-format"],
@@ -160,10 +162,21 @@ def _check_addresses(reader: Reader, addresses: tuple[str, ...]) -> None:
             reader.report("listen.addresses", f"keep {address} or the others of its family", problem="they overlap")
 
 
+def _directions(tunnel: AnyTunnelSettings) -> Iterator[tuple[str, str]]:
+    """Go through our addresses towards a peer, each with an address of its family; ours is empty if none is chosen."""
+    host = tunnel.peer_name if isinstance(tunnel, TunnelSettings) else None
+    if host is None:
+        yield tunnel.address.local, tunnel.address.peer
+        return
+    for source, family in zip((host.local_ipv4, host.local_ipv6), EACH_FAMILY, strict=True):
+        if source is not None:
+            yield source, family
+
+
 def _listeners(
     tunnels: tuple[AnyTunnelSettings, ...], templates: tuple[TemplateSettings, ...], local: Local
 ) -> Iterator[ListenAddress]:
-    ways = {(tunnel.address.encapsulation, tunnel.address.local, tunnel.address.peer) for tunnel in tunnels}
+    ways = {(tunnel.address.encapsulation, source, peer) for tunnel in tunnels for source, peer in _directions(tunnel)}
     ways |= {
         (template.tunnel.address.encapsulation, template.tunnel.address.local, str(network.network_address))
         for template in templates

@@ -10,7 +10,7 @@ import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,14 @@ from l2tp_ctl.core.settings import (
     Sublayer,
 )
 from l2tp_ctl.core.templates import NUMBER
+from l2tp_ctl.resolver_schema import is_name
 from l2tp_kernel.schema import NAME, Plane
 
 L2TP_PORT = 1701
 """IANA's UDP port of L2TP (RFC 3931, section 4.1.2.1)."""
+
+
+_ONE_HOST = "write the address of one host"
 
 
 class BadValue(Exception):  # noqa: N818  # the word operators see in the documentation; nothing went wrong in the program
@@ -122,28 +126,52 @@ def _word(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _address(value: object) -> str:
+def _address(value: object, remedy: str = "write an IPv4 or IPv6 address") -> str:
     """Return an IP address in the spelling that the kernel uses for it."""
     try:
         # ip_address also takes an integer, which here is a mistake.
         address = ipaddress.ip_address(value if isinstance(value, str) else "")
     except ValueError:
-        raise BadValue("", "write an IPv4 or IPv6 address", Entry.INVALID_ADDRESS) from None
-    if isinstance(address, ipaddress.IPv6Address):
+        raise BadValue("", remedy, Entry.INVALID_ADDRESS) from None
+    if problem := _address_problem(address):
+        raise BadValue("", problem, Entry.INVALID_ADDRESS)
+    return spelling(address)
+
+
+def _address_problem(address: IPv4Address | IPv6Address) -> str:
+    """Return what to do about an address that can be neither a host's nor a listener's; empty for any other."""
+    if isinstance(address, IPv6Address):
         if address.scope_id is not None or address.is_link_local:
-            raise BadValue("", "link-local addresses are not supported", Entry.INVALID_ADDRESS)
+            return "link-local addresses are not supported"
         if address.ipv4_mapped is not None:
-            raise BadValue("", "write the IPv4 address itself", Entry.INVALID_ADDRESS)
+            return "write the IPv4 address itself"
     if address.is_multicast or str(address) == "255.255.255.255":
-        raise BadValue("", "write the address of one host", Entry.INVALID_ADDRESS)
+        return _ONE_HOST
+    return ""
+
+
+def host_problem(address: IPv4Address | IPv6Address) -> str:
+    """Return what to do about an address that can be no peer's; empty for any other."""
+    return _ONE_HOST if address.is_unspecified else _address_problem(address)
+
+
+def spelling(address: IPv4Address | IPv6Address) -> str:
+    """Return an address in the spelling that the kernel uses for it."""
     return socket.inet_ntop(socket.AF_INET if address.version == 4 else socket.AF_INET6, address.packed)
 
 
-def _host(value: object) -> str:
-    address = _address(value)
+def _host(value: object, remedy: str = "write an IPv4 or IPv6 address") -> str:
+    address = _address(value, remedy)
     if is_wildcard(address):
-        raise BadValue("", "write the address of one host", Entry.INVALID_ADDRESS)
+        raise BadValue("", _ONE_HOST, Entry.INVALID_ADDRESS)
     return address
+
+
+def _peer(value: object) -> str:
+    """Return a host's address, or a host name in lower case; :func:`is_name` tells which."""
+    if isinstance(value, str) and is_name(value):
+        return value.lower()
+    return _host(value, "write an IPv4 or IPv6 address, or a host name in ASCII")
 
 
 def _addresses(value: object) -> tuple[str, ...]:
@@ -205,9 +233,13 @@ def _path(value: object) -> Path:
     return Path(octets.decode())
 
 
+EACH_FAMILY = ("0.0.0.0", "::")  # noqa: S104  # not bound to
+"""An address of each family, for all of it."""
+
+
 def is_wildcard(address: str) -> bool:
     """Whether an address stands for all of its family."""
-    return address in {"0.0.0.0", "::"}  # noqa: S104  # compared with, not bound to
+    return address in EACH_FAMILY
 
 
 def same_family(one: str, other: str) -> bool:
@@ -219,6 +251,7 @@ _END_ID_NUMBER = integer(0, 0xFFFFFFFF)
 _END_ID_TEXT = text(255)
 
 ADDRESS = Kind("IPv4 or IPv6 address", _host)
+PEER = Kind("IPv4 or IPv6 address, or host name", _peer)
 ADDRESSES = Kind("list of IPv4 and IPv6 addresses", _addresses)
 ROUTER_ID = Kind("dotted quad", _router_id)
 NETWORKS = Kind("list of IPv4 and IPv6 prefixes", _networks)
@@ -247,6 +280,7 @@ LISTEN: Mapping[str, Key] = {
 DAEMON: Mapping[str, Key] = {
     "kernel-directory": Key(PATH, "/run/l2tp-kernel"),
     "admin-socket": Key(PATH, "/run/l2tp-ctl/admin.sock"),
+    "resolver-socket": Key(PATH, "/run/l2tp-resolver/resolver.sock"),
     "plane": Key(choice({plane.name.lower(): plane for plane in Plane}), "auto"),
     "log-level": Key(choice({level.name.lower(): level for level in Level}), "info"),
     "log-format": Key(choice({"text": "text", "json": "json"}), "text"),
@@ -255,7 +289,7 @@ DAEMON: Mapping[str, Key] = {
 
 TUNNEL: Mapping[str, Key] = {
     "mode": Key(choice({mode.value: mode for mode in Mode}), "signalled"),
-    "peer-address": Key(ADDRESS, required=True),
+    "peer-address": Key(PEER, required=True),
     "local-address": Key(ADDRESS),
     "encapsulation": Key(choice({item.value: item for item in Encapsulation}), "udp"),
     "peer-port": Key(PORT),

@@ -15,6 +15,7 @@ from l2tp_ctl.core.settings import (
     AnyTunnelSettings,
     DigestPolicy,
     Encapsulation,
+    HostName,
     Mode,
     Secret,
     Sequencing,
@@ -25,8 +26,10 @@ from l2tp_ctl.core.settings import (
     TunnelSettings,
 )
 from l2tp_ctl.core.templates import NUMBER, TemplateSettings
+from l2tp_ctl.resolver_schema import is_name
 from l2tp_ctl.runtime.config_reader import Reader
 from l2tp_ctl.runtime.config_schema import (
+    EACH_FAMILY,
     L2TP_PORT,
     SESSION,
     STATIC_SESSION,
@@ -92,16 +95,19 @@ class TunnelReader:
         self._own_interfaces(sessions)
         secrets = self._secrets(path, values)
         peer, encapsulation = values["peer-address"], values["encapsulation"]
+        host = self._host_name(path, values) if peer and is_name(peer) else None
         local_address = self._address(path, values)
         if peer and encapsulation:
             self._only(
                 f"{path}.peer-address",
-                ("peer", peer, encapsulation),
+                ("peer", peer.removesuffix("."), encapsulation),
                 "one tunnel for each peer and encapsulation: give it more sessions",
             )
         if self._reader.problems:
             return None
-        return self._settings(name, values, sessions, secrets, local_address)
+        if host is not None:
+            values, local_address = {**values, "peer-address": ""}, values["local-address"] or ""
+        return self._settings(name, values, sessions, secrets, local_address, host)
 
     def _static_tunnel(self, path: str, name: str, table: dict[str, Any]) -> StaticTunnelSettings | None:
         values = self._reader.table(path, table, STATIC_TUNNEL, ["session"], elsewhere=TUNNEL, why=_NOT_STATIC)
@@ -189,10 +195,12 @@ class TunnelReader:
         sessions: list[tuple[str, dict[str, Any]]],
         secrets: tuple[Secret, ...],
         local_address: str,
+        peer_name: HostName | None = None,
     ) -> TunnelSettings:
         return TunnelSettings(
             name=name,
             address=self._way(values, local_address),
+            peer_name=peer_name,
             peer_host_name=values["hostname"],
             peer_router_id=values["router-id"],
             local_host_name=self._local.hostname or b"",
@@ -305,11 +313,11 @@ class TunnelReader:
         return tuple(filter(None, secrets))
 
     def _address(self, path: str, values: dict[str, Any]) -> str:
-        """Return the source address of a tunnel's, and check it and the peer's port."""
+        """Return the source address of a tunnel's to an address, and check it and the peer's port."""
         peer = values["peer-address"]
         if values["encapsulation"] is Encapsulation.IP and values["peer-port"]:
             self._reader.report(f"{path}.peer-port", "leave it out", problem='there are no ports with "ip"')
-        return self._local_address(path, "peer-address", values, () if peer is None else (peer,))
+        return self._local_address(path, "peer-address", values, () if peer is None or is_name(peer) else (peer,))
 
     def _listening(self, local: str, peer: str) -> str | None:
         """Return the listen address at which the frames of a tunnel arrive."""
@@ -330,6 +338,20 @@ class TunnelReader:
         if len(chosen) > 1:
             self._reader.report(f"{path}.{key}", "make a template for each family", problem="sources differ")
         return chosen.pop() if chosen else ""
+
+    def _host_name(self, path: str, values: dict[str, Any]) -> HostName:
+        """Return the host name in the place of the peer's address, with our address for each family that may be."""
+        name, local, listening = values["peer-address"], values["local-address"], self._local.addresses
+        if listening is None:
+            return HostName(name)
+        sources: list[str | None] = []
+        for family in EACH_FAMILY:
+            usable = [local] if local else listening
+            if any(same_family(family, address) for address in usable):
+                sources.append(self._source(path, "peer-address", family, local, listening))
+            else:
+                sources.append(None)
+        return HostName(name, *sources)
 
     def _source(self, path: str, key: str, peer: str, local: str | None, listening: tuple[str, ...]) -> str:
         """Return the source address towards one peer."""

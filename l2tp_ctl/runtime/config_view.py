@@ -27,6 +27,7 @@ def config_view(configuration: Configuration) -> dict[str, Any]:
         "daemon": {
             "kernel-directory": str(configuration.kernel_directory),
             "admin-socket": str(configuration.admin_socket),
+            "resolver-socket": str(configuration.resolver_socket),
             "plane": configuration.plane.name.lower(),
             "log-level": configuration.log_level.name.lower(),
             "log-format": configuration.log_format,
@@ -45,6 +46,8 @@ def _tunnel(settings: AnyTunnelSettings) -> dict[str, Any]:
     if isinstance(settings, StaticTunnelSettings):
         return _static_tunnel(settings)
     own = {"mode": Mode.SIGNALLED.value, **_peer(settings.address)}
+    if settings.peer_name is not None:
+        own["peer-address"] = settings.peer_name.name
     return {**own, **_common(settings), "initiate": settings.initiate} | _sessions(settings)
 
 

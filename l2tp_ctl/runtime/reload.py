@@ -14,6 +14,7 @@ from l2tp_ctl.runtime.shell import Shell
 _AT_START = {
     "daemon.kernel-directory": "kernel_directory",
     "daemon.admin-socket": "admin_socket",
+    "daemon.resolver-socket": "resolver_socket",
     "daemon.plane": "plane",
     "daemon.log-level": "log_level",
     "daemon.log-format": "log_format",

@@ -13,7 +13,7 @@ from typing import ParamSpec, TypeVar
 
 from l2tp_ctl.admin_schema import Change
 from l2tp_ctl.catalogue import Entry
-from l2tp_ctl.core.effects import DeletePwe, Log, Send, SetPwe, StateChange
+from l2tp_ctl.core.effects import DeletePwe, Log, LookUp, Send, SetPwe, StateChange
 from l2tp_ctl.core.endpoint import Endpoint
 from l2tp_ctl.core.settings import Address, StaticTunnelSettings
 from l2tp_ctl.core.views import SessionView, TunnelView
@@ -23,6 +23,7 @@ from l2tp_ctl.runtime.control_socket import ControlSocket, ControlSockets
 from l2tp_ctl.runtime.feeds import Feed
 from l2tp_ctl.runtime.helper_client import HelperError
 from l2tp_ctl.runtime.log_sink import LogSink
+from l2tp_ctl.runtime.names import Names
 from l2tp_ctl.runtime.pseudowires import Pseudowires
 from l2tp_kernel.schema import EventKind, Verb
 
@@ -47,6 +48,7 @@ class Shell:
             if isinstance(tunnel, StaticTunnelSettings):
                 for session in tunnel.sessions:
                     self.pseudowires.expect(session.interface, session.local_session_id)
+        self.names = Names(configuration.resolver_socket, log, self._looked_up)
         self._endpoint = Endpoint(configuration.tunnels, templates=configuration.templates, entropy=os.urandom)
         self._changed = changed
         self._loop = asyncio.get_running_loop()
@@ -185,6 +187,13 @@ class Shell:
     def _answer(self, request: int, mtu: int, error: str) -> None:
         self._tell(self._endpoint.pwe_answer, request, self._loop.time(), mtu=mtu, error=error)
 
+    def _looked_up(
+        self, look_up: LookUp, /, *, addresses: tuple[str, ...] = (), problem: str = "", logged: bool = False
+    ) -> None:
+        self._tell(
+            self._endpoint.looked_up, look_up, self._loop.time(), addresses=addresses, problem=problem, logged=logged
+        )
+
     # ---- Effects.
 
     def _tell(self, event: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -200,6 +209,8 @@ class Shell:
                     self._send(address, data)
                 case SetPwe() | DeletePwe():
                     self.pseudowires.put(effect)
+                case LookUp():
+                    self.names.ask(effect)
                 case Log(entry, fields, tunnel, session):
                     self.log.write(entry, fields, tunnel, session)
                 case StateChange():

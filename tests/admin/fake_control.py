@@ -41,6 +41,9 @@ def tunnel(name: str, state: str, **other: Any) -> dict[str, Any]:
         "local_address": "192.0.2.1",
         "peer_address": "192.0.2.2",
         "peer_port": 1701,
+        "peer_name": "",
+        "peer_addresses": [],
+        "name_problem": "",
         "local_connection_id": 2864434397,
         "peer_connection_id": 305419896 if up else 0,
         "peer_host_name": "peer" if up else "",
@@ -141,6 +144,7 @@ STATISTICS = {
 }
 PEER = {
     "address": "192.0.2.2",
+    "peer_name": "",
     "host_name": "host\x1b[31m",
     "router_id": "192.0.2.2",
     "vendor_name": "l2tpd",

@@ -95,7 +95,7 @@ def run(journal: Journal, command: list[str], *, wrong: bool = False) -> list[di
 
 def test_a_mistake_in_the_file_with_all_its_fields(tmp_path: Path, journal: Journal) -> None:
     control = Control(tmp_path)
-    control.configure('[tunnel.east]\npeer-address = "east"\n')
+    control.configure('[tunnel.east]\npeer-address = "192.0.2"\n')
     first, remedy, tunnel, last = run(journal, control.command())
     assert first == {
         "MESSAGE": "tunnel.east.peer-address: Invalid address",

@@ -75,6 +75,7 @@ def test_the_least_that_makes_a_tunnel(files: Files) -> None:
     assert files.load(SESSION) == Configuration(
         kernel_directory=Path("/run/l2tp-kernel"),
         admin_socket=Path("/run/l2tp-ctl/admin.sock"),
+        resolver_socket=Path("/run/l2tp-resolver/resolver.sock"),
         plane=Plane.AUTO,
         log_level=Level.INFO,
         log_format="text",
@@ -244,11 +245,11 @@ def test_every_mistake_comes_out_at_once(files: Files) -> None:
         "local.router-id: No param (give dotted quad)",
         "listen.addresses: Invalid address (write an IPv4 or IPv6 address)",
         "tunnel.east.helo-interval: unknown key (did you mean hello-interval?)",
-        "tunnel.east.peer-address: Invalid address (write an IPv4 or IPv6 address)",
+        "tunnel.east.peer-address: Invalid address (write an IPv4 or IPv6 address, or a host name in ASCII)",
         "tunnel.east.cookie: True is not a choice (write one of 0, 4, 8)",
         "tunnel.east.retry: 100 is out of range (write 1..99)",
         f"tunnel.east.password-file: {missing} (write the password into that file)",
-        "tunnel.west.peer-address: No param (give IPv4 or IPv6 address)",
+        "tunnel.west.peer-address: No param (give IPv4 or IPv6 address, or host name)",
         "tunnel.west.session.one.remote-end-id: No param (give text of 1..255 octets, or 0..4294967295)",
         f"{two}.remote-end-id: 4294967296 is out of range (write 0..4294967295)",
         f"{two}.interface: the same as tunnel.west.session.one.interface (give each session its own interface)",
@@ -328,7 +329,7 @@ def test_a_mistake_in_the_syntax_hides_no_other(files: Files, text: str, expecte
         ("[tunel.east]\nx = 1", ["tunel: unknown key (did you mean tunnel?)"]),
         ("[daemon]\nzzz = 1", [
             ("daemon.zzz: unknown key "
-             "(known are admin-socket, kernel-directory, log-format, log-level, log-memory, plane)")
+             "(known are admin-socket, kernel-directory, log-format, log-level, log-memory, plane, resolver-socket)")
         ]),
         ("[daemon]\nadmin-socket = 1", ['daemon.admin-socket: not a text (write it in quotes: "...")']),
         ("[daemon]\nplane = 'ebpf'", [
@@ -351,14 +352,14 @@ def test_mistakes_in_the_tables(files: Files, text: str, expected: list[str]) ->
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
-        ("peer-address = 1", "Invalid address (write an IPv4 or IPv6 address)"),
+        ("peer-address = 1", "Invalid address (write an IPv4 or IPv6 address, or a host name in ASCII)"),
         ("peer-address = 'fe80::1%eth0'", "Invalid address (link-local addresses are not supported)"),
         ("peer-address = 'fe80::1'", "Invalid address (link-local addresses are not supported)"),
         ("peer-address = '::ffff:192.0.2.1'", "Invalid address (write the IPv4 address itself)"),
         ("peer-address = '224.0.0.1'", "Invalid address (write the address of one host)"),
         ("peer-address = '255.255.255.255'", "Invalid address (write the address of one host)"),
         ("peer-address = '::'", "Invalid address (write the address of one host)"),
-        ("peer-address = '010.0.0.1'", "Invalid address (write an IPv4 or IPv6 address)"),
+        ("peer-address = '010.0.0.1'", "Invalid address (write an IPv4 or IPv6 address, or a host name in ASCII)"),
         ("router-id = 'east'", 'Invalid address (write a dotted quad: "192.0.2.1")'),
         ("router-id = 1", 'Invalid address (write a dotted quad: "192.0.2.1")'),
         ("hostname = ''", "0 octets long (write 1 to 255 octets)"),

@@ -290,7 +290,7 @@ def test_mistakes_in_the_file_start_nothing(tmp_path: Path) -> None:
     with veth_pair("pair") as (host, _):
         bad = tmp_path / "bad.toml"
         bad.write_text(
-            f'[daemon]\nadmin-socket = "{tmp_path}/admin.sock"\n[tunnel.east]\npeer-address = "x"\nretry = 0\n'
+            f'[daemon]\nadmin-socket = "{tmp_path}/admin.sock"\n[tunnel.east]\npeer-address = "192.0.2"\nretry = 0\n'
         )
         done = host.run("l2tp-ctl", "--config", bad, check=False)
         assert done.returncode == 2

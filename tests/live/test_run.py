@@ -1,4 +1,4 @@
-"""``l2tp-admin run``: the three processes as one, as a container starts them."""
+"""``l2tp-admin run``: all processes as one, as a container starts them."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ router-id = "192.0.2.1"
 [daemon]
 kernel-directory = "{directory}/l2tp-kernel"
 admin-socket = "{directory}/l2tp-ctl/admin.sock"
+resolver-socket = "{directory}/l2tp-resolver/resolver.sock"
 """
 TUNNEL = '[tunnel.{}]\npeer-address = "192.0.2.2"\n'
 
@@ -69,14 +70,15 @@ def container(configuration: str = CONFIGURATION) -> Iterator[Container]:
             yield Container(host, directory, process)
 
 
-def test_one_command_runs_all_three_without_needless_rights_and_ends_them() -> None:
+def test_one_command_runs_all_without_needless_rights_and_ends_them() -> None:
     with container() as made:
         made.process.wait_until(lambda: made.tunnels() == [], "it answers")
+        all_four = {"l2tp-kernel", "l2tp-resolver", "l2tp-ctl", "l2tp-admin"}
+        made.process.wait_until(lambda: set(made.children()) == all_four, "all are there")
         children = made.children()
-        assert set(children) == {"l2tp-kernel", "l2tp-ctl", "l2tp-admin"}
         owners = {name: Path(f"/proc/{pid}").stat().st_uid for name, pid in children.items()}
         assert owners["l2tp-kernel"] == 0
-        assert 0 not in {owners["l2tp-ctl"], owners["l2tp-admin"]}
+        assert 0 not in {owner for name, owner in owners.items() if name != "l2tp-kernel"}
         made.process.wait_for_log("connected to l2tp-kernel")
         assert made.process.stop(timeout=15) == 0
         assert made.host.pids() == []
@@ -122,6 +124,12 @@ def test_a_hangup_that_comes_too_early_is_obeyed_later(name: str) -> None:
         made.process.wait_for_log({"kernel": "policy.toml: read again", "ctl": "Received 1 signal"}[name])
         made.process.wait_until(lambda: made.tunnels() == [], "it answers")
         assert "ended with status" not in made.process.text()
+
+
+def test_a_name_is_looked_up() -> None:
+    named = CONFIGURATION + '[tunnel.east]\npeer-address = "localhost"\n[listen]\naddresses = ["0.0.0.0"]\n'
+    with container(named) as made:
+        made.process.wait_for_log("tunnel [east]: localhost is 127.0.0.1")
 
 
 def test_an_unknown_user_is_told_of() -> None:

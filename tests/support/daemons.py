@@ -1,4 +1,4 @@
-"""The three processes of one host, as an operator starts them."""
+"""The processes of one host, as an operator starts them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from l2tp_admin.client import ask
 from l2tp_ctl.admin_schema import Command
+from tests.support.names import Sources
 from tests.support.netns import PATIENCE
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Daemons:
     helper: Process
     control: Process
     admin: Process
+    resolver: Process
+    """Only where it was asked for."""
 
     def __init__(
         self,
@@ -49,13 +52,19 @@ class Daemons:
         configuration: str,
         stack: contextlib.ExitStack,
         admin: tuple[str, ...] = (),
+        *,
+        resolver: bool = False,
     ) -> None:
         self._stack = stack
         self._admin_options = admin
         self._logs = itertools.count()
         self.host = host
         self.directory = directory
+        self.names = Sources(directory / "names")
+        """Where host names lead, for the resolver."""
         self.configure(configuration)
+        if resolver:
+            self.start_resolver()
         self.start_helper()
         self.start_control()
         self.start_admin()
@@ -77,10 +86,18 @@ class Daemons:
         self.admin = self._start("l2tp-admin", "serve", "--listen", listen, "--control", control, *self._admin_options)
         self._wait_for_socket(self.admin, listen)
 
+    def start_resolver(self) -> None:
+        """Start l2tp-admin resolve, at first or after it has ended."""
+        path = self.directory / "names" / "resolver.sock"
+        command = self.names.command("l2tp-admin", "resolve", "--listen", path, "--user", USER)
+        self.resolver = self._start(*command, label="l2tp-resolver")
+        self._wait_for_socket(self.resolver, path, socket.SOCK_SEQPACKET)
+
     def configure(self, configuration: str) -> None:
         """Write the file, which begins in its ``[daemon]`` table: the paths there are ours."""
         own = f'[daemon]\nkernel-directory = "{self.directory}/kernel"\n'
         own += f'admin-socket = "{self.directory}/ctl/control.sock"\n'
+        own += f'resolver-socket = "{self.directory}/names/resolver.sock"\n'
         (self.directory / "l2tpd.toml").write_text(own + configuration)
 
     def reload(self) -> None:
@@ -112,16 +129,16 @@ class Daemons:
 
         return self.control.wait_until(item, f"{what} {name} {state}", timeout=timeout) or {}
 
-    def _start(self, name: str, *arguments: str | Path) -> Process:
-        log = self.directory / f"{next(self._logs)}-{name}.log"
+    def _start(self, name: str, *arguments: str | Path, label: str = "") -> Process:
+        log = self.directory / f"{next(self._logs)}-{label or name}.log"
         return self._stack.enter_context(self.host.start(name, *arguments, log=log))
 
     @staticmethod
-    def _wait_for_socket(process: Process, path: Path) -> None:
+    def _wait_for_socket(process: Process, path: Path, kind: socket.SocketKind = socket.SOCK_STREAM) -> None:
         """Wait until a process takes clients: a killed one leaves its path behind."""
 
         def takes_clients() -> bool:
-            with socket.socket(socket.AF_UNIX) as client:
+            with socket.socket(socket.AF_UNIX, kind) as client:
                 return client.connect_ex(str(path)) == 0
 
         process.wait_until(takes_clients, f"{path.name} takes clients")
@@ -135,19 +152,21 @@ def daemons(
     password: str = "",
     policy: str = POLICY,
     admin: tuple[str, ...] = (),
+    resolver: bool = False,
 ) -> Iterator[Daemons]:
     """Run them on ``host``; the configuration is what :meth:`Daemons.configure` takes.
 
-    ``admin`` are more options of l2tp-admin serve.
+    ``admin`` are more options of l2tp-admin serve; ``resolver`` is whether there is one for host names.
     """
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="l2tpd-test-")))
         directory.chmod(0o755)  # unlike pytest's own directories, this one lets the daemons' user through
-        (directory / "ctl").mkdir()
-        shutil.chown(directory / "ctl", USER)
+        for name in ("ctl", "names"):
+            (directory / name).mkdir()
+            shutil.chown(directory / name, USER)
         if password:
             (directory / "password").touch(0o600)
             (directory / "password").write_text(password)
             shutil.chown(directory / "password", USER)
         (directory / "policy.toml").write_text(policy)
-        yield Daemons(host, directory, configuration, stack, admin)
+        yield Daemons(host, directory, configuration, stack, admin, resolver=resolver)
