@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DIRECTORY = Path("/run/l2tp-kernel")
+RESOLVER = Path("/run/l2tp-resolver/resolver.sock")
 LISTENER = Listener(Plane.AUTO, Encapsulation.UDP, bytes(4), 1701)
 PTRACE_ATTACH, PTRACE_SEIZE = 16, 0x4206
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
@@ -71,6 +72,8 @@ def local_attempts(helper: int) -> dict[str, Callable[[], object]]:
         "write programs": lambda: write(Path("/usr/lib/python3/dist-packages/l2tp_ctl/probe")),
         "write the helper's directory": lambda: write(DIRECTORY / "probe"),
         "replace the helper's socket": (DIRECTORY / "command").unlink,
+        "ask the resolver": ask_the_resolver,
+        "replace the resolver's socket": RESOLVER.unlink,
         "write root": lambda: write(Path("/probe")),
         "write run": lambda: write(Path("/run/probe")),
         "write var": lambda: write(Path("/var/probe")),
@@ -88,6 +91,15 @@ def local_attempts(helper: int) -> dict[str, Callable[[], object]]:
 def write(path: Path) -> None:
     with path.open("ab") as file:
         file.write(b"probe")
+
+
+def ask_the_resolver() -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as resolver:
+        resolver.settimeout(20)
+        resolver.connect(str(RESOLVER))
+        resolver.send(b"\0\0\0\1\3nowhere.invalid")
+        if not resolver.recv(300).startswith(b"\0\0\0\1"):
+            raise OSError(errno.EPROTO, "no answer")
 
 
 def requests() -> dict[str, str]:

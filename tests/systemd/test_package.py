@@ -13,14 +13,17 @@ from tests.support.netns import BIN
 from tests.systemd.machine import debian_package
 
 PACKAGING = Path(__file__).resolve().parents[2] / "packaging"
-UNITS = {name: PACKAGING / "systemd" / f"{name}.service" for name in ("l2tp-kernel", "l2tp-ctl", "l2tp-admin")}
+SERVICES = ("l2tp-kernel", "l2tp-ctl", "l2tp-admin", "l2tp-resolver")
+UNITS = {name: PACKAGING / "systemd" / f"{name}.service" for name in SERVICES}
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
-@pytest.mark.parametrize(("unit", "most"), [("l2tp-kernel", 1.6), ("l2tp-ctl", 0.3), ("l2tp-admin", 0.3)])
+@pytest.mark.parametrize(
+    ("unit", "most"), [("l2tp-kernel", 1.6), ("l2tp-ctl", 0.3), ("l2tp-admin", 0.3), ("l2tp-resolver", 1.0)]
+)
 def test_exposure_stays_low(unit: str, most: float) -> None:
     done = run(
         "systemd-analyze", "security", "--offline=true", "--no-pager", f"--threshold={most * 10:.0f}", UNITS[unit]

@@ -30,7 +30,7 @@ ExecStart=/usr/bin/python3 -m tests.systemd.probe %s
 """
 
 DONE = {"unix socket", "read own password", "read own configuration", "write own directory", "list", "list again",
-        "a listener"}  # fmt: skip
+        "a listener", "ask the resolver"}  # fmt: skip
 EXPECTED = {
     "inet socket": "EAFNOSUPPORT", "inet6 socket": "EAFNOSUPPORT", "netlink socket": "EAFNOSUPPORT",
     "packet socket": "EAFNOSUPPORT", "alg socket": "EAFNOSUPPORT", "vsock socket": "EAFNOSUPPORT",
@@ -40,6 +40,7 @@ EXPECTED = {
     "see the helper": "ENOENT",
     "write own password": "EACCES", "write configuration": "EROFS", "write programs": "EROFS",
     "write the helper's directory": "EROFS", "replace the helper's socket": "EROFS", "write root": "EROFS",
+    "replace the resolver's socket": "EROFS",
     "write run": "EROFS", "write var": "EROFS", "write kernel settings": "ENOENT",
     "attach to the helper": "EPERM", "seize the helper": "EPERM", "signal the helper": "EPERM",
     "become root": "EPERM", "make a user namespace": "EPERM", "make a network namespace": "EPERM", "mount": "EPERM",

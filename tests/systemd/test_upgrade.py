@@ -38,7 +38,9 @@ def test_an_upgrade_restarts_all_and_the_traffic_comes_back(pair: Pair, tmp_path
     west = pair.west
     next_version(tmp_path).rename(west.share / "next.deb")
     west.wait_for_answer(EAST)
-    before = [west.main_pid(unit) for unit in UNITS]
+    west.shell("systemctl start l2tp-resolver")  # as a tunnel by name would
+    units = (*UNITS, "l2tp-resolver")
+    before = [west.main_pid(unit) for unit in units]
     start = f"echo $$ >/run/ping.pid; exec ping -i{INTERVAL} {EAST}"
     with subprocess.Popen(west.command("sh", "-c", start), stdout=subprocess.PIPE, text=True) as ping:
         west.shell("DEBIAN_FRONTEND=noninteractive dpkg --install /mnt/next.deb")
@@ -47,7 +49,7 @@ def test_an_upgrade_restarts_all_and_the_traffic_comes_back(pair: Pair, tmp_path
         west.signal("INT", int(west.shell("cat /run/ping.pid")))
         printed, _ = ping.communicate(timeout=10)
     assert west.shell("dpkg-query --show --showformat='${Version}' l2tpd").endswith("+next")
-    assert all(new not in {0, old} for new, old in zip((west.main_pid(unit) for unit in UNITS), before, strict=True))
+    assert all(new not in {0, old} for new, old in zip((west.main_pid(unit) for unit in units), before, strict=True))
     found = re.search(r"(\d+) packets transmitted, (\d+) received", printed)
     assert found, printed
     lost = (int(found[1]) - int(found[2])) * INTERVAL
@@ -59,7 +61,7 @@ def test_an_upgrade_restarts_all_and_the_traffic_comes_back(pair: Pair, tmp_path
 def test_a_purge_leaves_nothing(pair: Pair) -> None:
     host = pair.east
     host.shell("rm /etc/l2tpd/passwords/west; DEBIAN_FRONTEND=noninteractive apt-get purge --yes l2tpd")
-    left = "/etc/l2tpd /run/l2tpd /run/l2tp-kernel /run/l2tp-ctl /usr/lib/l2tpd /usr/sbin/l2tp-ctl"
+    left = "/etc/l2tpd /run/l2tpd /run/l2tp-kernel /run/l2tp-ctl /run/l2tp-resolver /usr/lib/l2tpd /usr/sbin/l2tp-ctl"
     assert host.shell(f"for path in {left}; do test -e $path && echo $path; done", check=False) == ""
     assert host.shell("find / -xdev -name 'l2tp[-_d]*' -print") == ""
     assert host.shell("systemctl list-units --all --no-legend 'l2tp-*'") == ""
