@@ -131,6 +131,7 @@ class Entry(Enum):
     HELPER_LOST = ERROR, "connection to l2tp-kernel lost: {error}"
     HELPER_REFUSED = ERROR, "l2tp-kernel refused {verb}: {reason}"
     HELPER_FAILED = ERROR, "l2tp-kernel failed {verb}: {error}"
+    NO_SUCH_PLANE = ERROR, "l2tp-kernel has no kernel plane: {remedy}"
     CONTROL_LOST = ERROR, "connection to l2tp-ctl lost: {error}"
 
     RESOLVER_LOST = ERROR, "connection to l2tp-resolver lost, host names cannot be resolved: {error}"

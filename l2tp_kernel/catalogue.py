@@ -25,7 +25,7 @@ class Line(Enum):
 
     POLICY_GOOD = NOTICE, "{file}: good"
     POLICY_READ = NOTICE, "{file}: read again"
-    NO_KERNEL_PLANE = NOTICE, "no kernel plane: {error}"
+    NO_KERNEL_PLANE = NOTICE, "no kernel plane, so frames are forwarded in userspace: module l2tp_netlink: {error}"
     SERVING = NOTICE, "serving in {directory}"
     FORWARDER_STARTED = NOTICE, "forwarder: pid {pid}, {count} pseudowires"
     CLIENT_CONNECTED = NOTICE, "{sender}: connected"

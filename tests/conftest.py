@@ -41,7 +41,9 @@ def _wanted(item: pytest.Item, chosen: set[str]) -> bool:
     parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
     given = parameters.get("planes", (parameters.get("plane"),) * 2)
     names = {name for name, pair in planes.PAIRS.items() if pair == given}
-    return bool(names & chosen) if names else not planes.CHOICE or item.nodeid.startswith("tests/guest/")
+    if names:
+        return bool(names & chosen)
+    return not planes.CHOICE or item.nodeid.startswith("tests/guest/") or item.get_closest_marker("guest") is not None
 
 
 def _missing() -> dict[str, str]:

@@ -30,6 +30,9 @@ LISTEN_AGAIN = 2.0
 """Seconds between two attempts to open a control socket, whose address may be not there yet."""
 
 _COUNTERS = tuple(field.name for field in fields(Counters))
+MODULES = "l2tp_eth l2tp_ip l2tp_ip6"
+"""What to load for the kernel plane; the modules that these need come along."""
+REMEDY = f'modprobe -a {MODULES} and restart l2tp-kernel, or write plane = "auto"'
 
 _ENCAPSULATIONS: Mapping[Encapsulation, schema.Encapsulation] = {
     Encapsulation.UDP: schema.Encapsulation.UDP,
@@ -66,9 +69,9 @@ class HelperLink:
 
     @property
     def problem(self) -> str:
-        """Why the helper is not there, empty where it is."""
+        """Why the helper is not there or cannot do what is configured, empty where all is well."""
         if self._client is not None:
-            return ""
+            return "" if self._has_plane(self._client) else f"l2tp-kernel has no kernel plane: {REMEDY}"
         return f"l2tp-kernel is away: {self._complaint}" if self._complaint else "l2tp-kernel is away"
 
     @property
@@ -157,6 +160,8 @@ class HelperLink:
         self._shell.pseudowires.connect()
         planes = ", ".join(plane.name.lower() for plane in client.planes)
         self._shell.log.write(Entry.HELPER_CONNECTED, {"plane": planes})
+        if not self._has_plane(client):
+            self._shell.log.write(Entry.NO_SUCH_PLANE, {"remedy": REMEDY})
         if self._started:
             self._shell.helper_back()
         else:
@@ -165,6 +170,8 @@ class HelperLink:
 
     async def _listen(self, client: HelperClient) -> None:
         """Open the control sockets that are not open, unless another has to make room."""
+        if not self._has_plane(client):
+            return
         async with self._listening:
             for wanted in self._shell.sockets.missing(self._wanted):
                 if not any(wanted.overlaps(sock.listen) for sock in self._shell.sockets):
@@ -217,6 +224,10 @@ class HelperLink:
             raise
         except HelperError as error:
             self._shell.helper_failed(error, verb)
+
+    def _has_plane(self, client: HelperClient) -> bool:
+        """Whether the helper has the plane that is configured; what it has, it has for life."""
+        return self._configuration.plane in (Plane.AUTO, *client.planes)
 
     def _listener(self, wanted: ListenAddress) -> Listener:
         encapsulation = _ENCAPSULATIONS[wanted.encapsulation]

@@ -39,6 +39,7 @@ TESTS = [
     "tests/kernel/test_live_ends.py",
     "tests/kernel/test_bridged_ends.py",
     "tests/live/test_pair.py",
+    "tests/live/test_plane_missing.py",
     "tests/guest",
 ]
 """What has a plane, and what only Linux's own L2TP does."""
@@ -92,7 +93,11 @@ def main() -> int:
     python = next((each for each in arguments if each.endswith("python")), PYTHON)
     report = [each.removeprefix("--junitxml=") for each in arguments if each.startswith("--junitxml=")]
     rest = [each for each in arguments if each not in {"--full", python} and not each.startswith("--junitxml=")]
-    settings = {"L2TPD_TEST_PATIENCE": str(PATIENCE), "HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/hypothesis"}
+    settings = {
+        "L2TPD_TEST_GUEST": "1",
+        "L2TPD_TEST_PATIENCE": str(PATIENCE),
+        "HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/hypothesis",
+    }
     if not any(each.startswith("tests/") for each in rest):
         rest += TESTS
         settings["L2TPD_TEST_PLANES"] = "userspace,kernel,mixed" if full else "kernel,mixed"
