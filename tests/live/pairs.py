@@ -78,11 +78,15 @@ class Pair:
 
     def join(self, *ways: Way) -> None:
         """Let these ways be the only ones, and wait until they are up; what is the same already stays."""
+        self.configure(*ways)
+        self.wait_until_up()
+
+    def configure(self, *ways: Way) -> None:
+        """Let these ways be the only ones."""
         self.ways = ways
         for side in (1, 0):  # east first: then west's first attempt finds it ready
             self.ends[side].configure(configuration(side, self.planes, self.hosts, ways))
             self.ends[side].reload()
-        self.wait_until_up()
 
     def wait_until_up(self) -> None:
         """Wait until every session is up at both ends, and give each interface its address."""
