@@ -40,6 +40,9 @@ PEERS = ["prometheus", "softether-common", "softether-vpncmd", "softether-vpnser
 TEST_TOOLS = ["hypothesis>=6.100", "pytest>=8", "pytest-timeout>=2.3"]
 """What .venv-debian takes from PyPI."""
 
+EDITABLE = ["--config-settings=editable_mode=compat", "--editable"]
+"""By a path, as cheap to import as an installed package: the other mode loads a finder into every process first."""
+
 
 def main() -> int:
     if sys.version_info < (3, 11):  # noqa: UP036 - started by whatever Python there is, so that it can say so
@@ -117,9 +120,9 @@ def make_environment(directory: Path, python: Path, *, debian: bool = False) -> 
     if debian:
         run(*pip, *TEST_TOOLS)
         # Without the project's requirements: what Debian has must do, and is not to be upgraded.
-        run(*pip, "--no-deps", "--editable", ROOT)
+        run(*pip, "--no-deps", *EDITABLE, ROOT)
     else:
-        run(*pip, "--editable", f"{ROOT}[dev]")
+        run(*pip, *EDITABLE, f"{ROOT}[dev]")
     stamp.write_text(wanted)
 
 
