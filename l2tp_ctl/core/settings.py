@@ -207,7 +207,7 @@ class StaticTunnelSettings:
     retry: int = 10
     """Retransmissions of a HELLO before the peer counts as dead, 1..99."""
     reconnect_interval: float = 10.0
-    """Seconds from a pseudowire that could not be made to the next attempt."""
+    """Seconds from a pseudowire that could not be made to the next attempt; the pause grows from attempt to attempt."""
     sessions: tuple[StaticSessionSettings, ...] = ()
 
 

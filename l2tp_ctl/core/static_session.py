@@ -39,6 +39,8 @@ class StaticSession:
         self._circuit_up = True
         """Whether the operator lets the interface be up."""
         self._retry: Timer | None = None
+        self._failures = 0
+        """How often the helper could not do it, one time after the other."""
 
     @property
     def established(self) -> bool:
@@ -147,18 +149,27 @@ class StaticSession:
             case StaticSessionAction.SET:
                 self._set(mtu=self.mtu if event is StaticSessionEvent.SUSPEND else 0)
             case StaticSessionAction.UP:
+                self._failures = 0
                 self.last_error = ""
                 self._log(Entry.SESSION_UP, name=self.settings.name, if_name=self.settings.interface)
             case StaticSessionAction.WAIT:
+                self._failures = 0
                 self.last_error = ""
             case StaticSessionAction.CLEAN_RETRY:
                 self._clean()
-                soon = event is StaticSessionEvent.GONE
-                self.open_in(self.context.limits.restart if soon else self.tunnel.settings.reconnect_interval, now)
+                self.open_in(self._pause(event), now)
             case StaticSessionAction.CLEAN:
                 self._clean()
             case never:
                 assert_never(never)
+
+    def _pause(self, event: StaticSessionEvent) -> float:
+        """Return how long to wait before the next attempt: longer each time, where it is refused again and again."""
+        limits = self.context.limits
+        if event is StaticSessionEvent.GONE:
+            return limits.restart
+        self._failures += 1
+        return self.tunnel.settings.reconnect_interval * min(self._failures, limits.backoff)
 
     # ---- The pseudowire.
 

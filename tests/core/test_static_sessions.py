@@ -108,21 +108,27 @@ def test_what_the_helper_could_not_do_is_tried_again_with_the_reconnect_interval
     bench.helper = False
     bench.start()
     bench.run(0.6)
-    for count in (2, 3):
+    for count, pause in enumerate((20.0, 40.0, 60.0, 80.0, 100.0, 120.0, 120.0), start=1):
         bench.answer(error="EPERM")
         assert states(bench) == ["established", "idle"]
         assert bench.session.last_error == "set_pwe_param: EPERM"
         assert bench.deleted[-1].interface == "if-s1", "whatever there may be of it"
-        bench.run(9.9)
-        assert len(bench.made) == count - 1
-        bench.run(10.1)
+        bench.run(pause / 2 - 0.1)
         assert len(bench.made) == count
+        bench.run(pause / 2 + 0.1)
+        assert len(bench.made) == count + 1
     assert len(bench.logged(Entry.SET_PWE_PARAM_FAILED)) == 1, "the same reason is told once"
     bench.answer(error="ENODEV")
     assert len(bench.logged(Entry.SET_PWE_PARAM_FAILED)) == 2
     bench.helper = True
-    bench.run(20.0)
+    bench.run(120.0)
     assert (states(bench), bench.session.last_error) == (["established", "established"], "")
+    bench.helper = False
+    bench.endpoint.helper_back(bench.now)
+    bench.settle()
+    bench.answer(error="EPERM")
+    bench.run(20.0)
+    assert bench.session.state == "wait-helper", "once it has worked the pause is short again"
 
 
 @pytest.mark.parametrize("answered", [False, True])
