@@ -256,6 +256,7 @@ def test_it_takes_the_place_of_a_dead_one_and_of_nothing_else(tmp_path: Path) ->
     assert path.exists()
     with start(path) as process:
         process.wait_until(lambda: connects(path), "it listens")
+        ask(path, "localhost")  # now it waits for signals, too
         process.signal(signal.SIGINT)
         assert process.wait() == 0
     path.write_text("a file")
