@@ -4,6 +4,7 @@ PYTHON        ?= python3
 SEEDS         ?= 1000
 ENCAPSULATION ?= udp
 PYTEST        ?=
+FULL          ?=
 MODULES       ?=
 BIN           := .venv/bin
 
@@ -21,9 +22,9 @@ test-debian: ## The tests that meet libraries, on Debian's own versions of them
 	@$(PYTHON) tools/prepare.py
 	@.venv-debian/bin/python -m pytest tests/kernel tests/forwarder tests/runtime tests/admin tests/catalogue tests/live $(PYTEST)
 
-test-kernel: ## The kernel plane in Debian's kernel, under emulation (root on Debian)
+test-kernel: ## The kernel plane in Debian's kernel, under emulation (root on Debian; FULL=1 tries all combinations)
 	@$(PYTHON) tools/prepare.py
-	@$(BIN)/python -m tests.guest.boot $(PYTEST)
+	@$(BIN)/python -m tests.guest.boot $(if $(FULL),--full) $(PYTEST)
 
 test-systemd: deb ## The package on two machines of their own, each with a real systemd (root)
 	@$(PYTHON) tools/prepare.py

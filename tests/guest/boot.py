@@ -2,7 +2,8 @@
 
 ``python -m tests.guest.boot [--full] [PYTHON] [PYTEST ARGUMENT...]`` as root on Debian.  Without tests among the
 arguments those of :data:`TESTS` run, on the kernel plane and between both planes; ``--full`` adds the userspace plane
-and all combinations.  PYTHON is Debian's own with Debian's libraries unless given: it is the fastest there.
+and all combinations.  PYTHON is Debian's own with Debian's libraries unless given: it is the fastest there.  Variables
+L2TPD_TEST_* of the environment are passed on.
 
 The guest sees this machine's own file system, read-only, so the tests run with the very programs and libraries that are
 here.  What is missing is installed (qemu) or unpacked in build/guest (the kernel, virtme-ng).  The exit status is
@@ -39,6 +40,7 @@ TESTS = [
     "tests/kernel/test_live_ends.py",
     "tests/kernel/test_bridged_ends.py",
     "tests/live/test_pair.py",
+    "tests/live/test_static.py",
     "tests/live/test_plane_missing.py",
     "tests/guest",
 ]
@@ -63,7 +65,7 @@ PATIENCE = 8
 LAST_WORDS = 40
 """Lines of the kernel's that are shown of a guest that did not come to an end."""
 
-KERNEL_OPTIONS = "mitigations=off tsc=reliable init_on_alloc=0 audit=0 console=ttyS1"
+KERNEL_OPTIONS = "mitigations=off no5lvl tsc=reliable init_on_alloc=0 audit=0 console=ttyS1"
 """What costs time under emulation is off; the second serial line is for the kernel's last words."""
 
 INSIDE = """\
@@ -103,6 +105,7 @@ def main() -> int:
         settings["L2TPD_TEST_PLANES"] = "userspace,kernel,mixed" if full else "kernel,mixed"
     if full:
         settings["L2TPD_TEST_FULL"] = "1"
+    settings |= {name: value for name, value in os.environ.items() if name.startswith("L2TPD_TEST_")}
     began = time.monotonic()
     image = prepare_kernel()
     compile_all(python, settings, rest)

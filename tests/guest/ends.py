@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -48,14 +49,24 @@ KERNEL: Planes = (Plane.KERNEL, Plane.KERNEL)
 class End:
     """One host: its helper, a client of that, and the listener that the client opened last."""
 
-    def __init__(self, number: int, helper: Helper, client: HelperClient) -> None:
+    helper: Helper
+    client: HelperClient
+    control: socket.socket
+
+    def __init__(self, number: int, host: Namespace, directory: Path, stack: contextlib.ExitStack) -> None:
         self.number = number
-        self.helper = helper
-        self.client = client
-        self.host = helper.host
+        self.host = host
         self.handle = 0
-        self.control: socket.socket
         self.flavour = Flavour.UDP
+        self._directory = directory
+        self._stack = stack
+        self.start()
+
+    def start(self) -> None:
+        """Start a helper, at first or after it has ended, and connect to it; an earlier client stays open."""
+        (self._directory / "log").unlink(missing_ok=True)
+        self.helper = self._stack.enter_context(running(self.host, self._directory, policy=POLICY))
+        self.client = self._stack.enter_context(self.helper.client())
 
     def address(self, transport: str, number: int = 0) -> bytes:
         """Address of this host, or of the one with a number."""
@@ -154,13 +165,17 @@ def ping(end: End, *sizes: int, address: str = "", count: int = 1) -> None:
 
 @contextlib.contextmanager
 def helpers(hosts: tuple[Namespace, Namespace], directory: Path) -> Iterator[tuple[End, End]]:
-    """Start both helpers and connect to them."""
-    with contextlib.ExitStack() as stack:
-        ends = []
-        for number, host in enumerate(hosts, start=1):
-            there = directory / str(number)
-            there.mkdir()
-            helper = stack.enter_context(running(host, there, policy=POLICY))
-            ends.append(End(number, helper, stack.enter_context(helper.client())))
-            stack.callback(ends[-1].close)
-        yield ends[0], ends[1]
+    """Start both helpers, side by side, and connect to them."""
+
+    def start(number: int) -> End:
+        there = directory / str(number)
+        there.mkdir()
+        return End(number, hosts[number - 1], there, stacks[number - 1])
+
+    with contextlib.ExitStack() as first, contextlib.ExitStack() as second:
+        stacks = first, second
+        with ThreadPoolExecutor(2) as pool:
+            left, right = pool.map(start, (1, 2))
+        yield left, right
+        for end in (left, right):
+            end.close()

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from l2tp_kernel.schema import EventKind, Plane, Reason, Verb
-from tests.guest.ends import POLICY, SHAPES, SUBLAYER, End, helpers, join, ping
-from tests.kernel.helper import running
+from tests.guest.ends import SHAPES, SUBLAYER, End, join, ping
 from tests.kernel.test_live_ends import iperf3
 from tests.support.helper_client import FailedError, RefusedError
-from tests.support.netns import poll, veth_pair
+from tests.support.netns import poll
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -167,44 +166,38 @@ def test_deleted_behind_our_back_it_is_told_and_made_again(ends: tuple[End, End]
 
 
 @pytest.mark.parametrize("transport", ["udp4", "ip6"])
-def test_a_killed_helper_leaves_the_traffic_and_the_next_one_adopts_it(
-    transport: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    with veth_pair("adopt") as hosts, helpers(hosts, tmp_path_factory.mktemp("adopt")) as ends:
-        left, _ = ends
-        join(ends, transport, local_cookie=b"1234", peer_cookie=b"5678", **SUBLAYER)
-        before = left.host.ip("link show pw0")
-        left.helper.process.kill()
-        ping(left, 100, count=10)
-        there = left.helper.directory.parent
-        left.close()
-        (there / "log").unlink()
-        with running(left.host, there, policy=POLICY) as helper, helper.client() as client:
-            (adopted,) = client.request(Verb.LIST)[1]
-            old, left.client = left.client, client
-            left.listen(transport, Plane.KERNEL)
-            wanted = left.param(transport, local_cookie=b"1234", peer_cookie=b"5678", **SUBLAYER)
-            known = replace(
-                wanted, plane=Plane.KERNEL, listener=0, local_address=left.address(transport), mtu=adopted[16]
-            )
-            assert adopted == list(astuple(known))
-            _, index = left.set(wanted)
-            assert f"{index}: pw0" in before
-            ping(left, 100, count=10)
-            left.client.delete_pwe("pw0", wanted.local_session_id)
-            assert left.plane() is None
-            left.client = old
+def test_a_killed_helper_leaves_the_traffic_and_the_next_one_adopts_it(ends: tuple[End, End], transport: str) -> None:
+    left, _ = ends
+    join(ends, transport, local_cookie=b"1234", peer_cookie=b"5678", **SUBLAYER)
+    before = left.host.ip("link show pw0")
+    left.helper.process.kill()
+    ping(left, 100, count=10)
+    left.close()
+    old = left.client
+    left.start()
+    (adopted,) = left.client.request(Verb.LIST)[1]
+    left.listen(transport, Plane.KERNEL)
+    wanted = left.param(transport, local_cookie=b"1234", peer_cookie=b"5678", **SUBLAYER)
+    known = replace(wanted, plane=Plane.KERNEL, listener=0, local_address=left.address(transport), mtu=adopted[16])
+    assert adopted == list(astuple(known))
+    _, index = left.set(wanted)
+    assert f"{index}: pw0" in before
+    ping(left, 100, count=10)
+    left.client.delete_pwe("pw0", wanted.local_session_id)
+    assert left.plane() is None
+    old.close()
 
 
-def test_the_last_descriptor_takes_everything_away(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with veth_pair("last") as hosts, helpers(hosts, tmp_path_factory.mktemp("last")) as ends:
-        left, _ = ends
-        join(ends, "udp4")
-        left.helper.process.kill()
-        assert left.plane() is Plane.KERNEL
-        left.client.close()
-        poll(lambda: left.plane() is None, "the interface has gone")
-        assert left.host.ip("l2tp show tunnel") == ""
+def test_the_last_descriptor_takes_everything_away(ends: tuple[End, End]) -> None:
+    left, _ = ends
+    join(ends, "udp4")
+    left.helper.process.kill()
+    assert left.plane() is Plane.KERNEL
+    left.client.close()
+    poll(lambda: left.plane() is None, "the interface has gone")
+    assert left.host.ip("l2tp show tunnel") == ""
+    left.close()
+    left.start()
 
 
 def test_the_kernel_is_faster_than_a_process(ends: tuple[End, End], tmp_path: Path, repository: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -134,15 +135,16 @@ def pair(
     passwords: tuple[str, str] = (PASSWORD, PASSWORD),
     admin: tuple[str, ...] = (),
 ) -> Iterator[Pair]:
-    """Start both ends; ``admin`` are more options of l2tp-admin serve."""
-    with contextlib.ExitStack() as stack:
-        hosts = stack.enter_context(veth_pair("pair"))
-        west, east = (
-            stack.enter_context(
-                daemons(host, configuration(side, planes, hosts, ways), password=passwords[side], admin=admin)
-            )
-            for side, host in enumerate(hosts)
-        )
+    """Start both ends, side by side; ``admin`` are more options of l2tp-admin serve."""
+
+    def start(side: int) -> Daemons:
+        text = configuration(side, planes, hosts, ways)
+        return stacks[side].enter_context(daemons(hosts[side], text, password=passwords[side], admin=admin))
+
+    with veth_pair("pair") as hosts, contextlib.ExitStack() as first, contextlib.ExitStack() as second:
+        stacks = first, second
+        with ThreadPoolExecutor(2) as pool:
+            west, east = pool.map(start, (0, 1))
         yield Pair(hosts, (west, east), planes, ways)
 
 
