@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from l2tp_kernel.schema import Plane
 from tests.support.daemons import Daemons, daemons
 from tests.support.netns import poll, veth_pair
 from tests.support.planes import plane_of
@@ -204,6 +205,8 @@ def test_sessions_come_and_go_beside_one_that_loses_nothing(running: Pair) -> No
 def test_what_befalls_an_interface(running: Pair) -> None:
     west, wire = running.west, Wire(0)
     running.join(wire)
+    kernel = running.planes[0] is Plane.KERNEL  # whose interfaces go with their sessions alone
+    remove = f"l2tp del session tunnel_id 100 session_id {wire.session_id(0)}" if kernel else "link delete pw0"
 
     def made_again(before: list[str]) -> bool:
         return running.indices(wire)[0] not in ("", before[0])
@@ -213,7 +216,7 @@ def test_what_befalls_an_interface(running: Pair) -> None:
         if command:
             west.command(*command)
         else:
-            west.host.ip(f"link delete {wire.interface}")
+            west.host.ip(remove)
         poll(partial(made_again, before), f"made again after {command}")
         running.wait_until_up()
         ping(west.host, wire)
