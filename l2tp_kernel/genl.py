@@ -99,7 +99,7 @@ class L2tp:
             self._monitor = undo.enter_context(contextlib.closing(netlink.Monitor(_NETLINK_GENERIC)))
             # Asking for the family loads the module.
             self._family, group = read_family(self._netlink.ask(Request(_CONTROLLER, get_family())))
-            self._monitor.join(group)
+            self._monitor.join(group, command=_TUNNEL_DELETE)
             undo.pop_all()
 
     def close(self) -> None:
@@ -113,7 +113,7 @@ class L2tp:
 
     def deleted_tunnels(self) -> set[int]:
         """Numbers of the tunnels that anybody deleted since the last call; OSError ENOBUFS if some were lost."""
-        told = [body for _, body in self._monitor.news() if body[0] == _TUNNEL_DELETE]
+        told = (body for packet in self._monitor.packets() for _, _, body in netlink.messages(packet))
         return {integer(netlink.attributes(body, _HEADER.size)[_CONN_ID]) for body in told}
 
     def carry_out(self, requests: Sequence[bytes]) -> list[OSError | None]:

@@ -129,15 +129,16 @@ class KernelPlane:
         self.tend()
         outcomes: dict[str, Interface | OSError] = {}
         tunnels = self._forget([param.interface for param in params if self._must_go(param)])
+        found: dict[object, _Tunnel] = {}
         wanted: dict[str, genl.Session] = {}
         for param in params:
             try:
-                tunnel = self._find_tunnel(param) or self._open_tunnel(param)
+                tunnel = found.get(param.ends) or self._find_tunnel(param) or self._open_tunnel(param)
             except OSError as error:
                 outcomes[param.interface] = error
                 continue
+            found[param.ends] = tunnel
             tunnel.listener = param.listener
-            tunnels.append(tunnel)
             wanted[param.interface] = _session(tunnel.number, param)
         known = {interface: self._sessions[interface].number for interface in wanted if interface in self._sessions}
         errors = self._genl.carry_out(
@@ -158,7 +159,7 @@ class KernelPlane:
                 if interface not in known and not isinstance(failure, FileExistsError):
                     half_made.append(session)
         self._genl.carry_out([genl.delete_session(session) for session in half_made])
-        self._release(tunnels)
+        self._release([*tunnels, *found.values()])
         return [outcomes[param.interface] for param in params]
 
     def delete(self, interfaces: Sequence[str]) -> None:

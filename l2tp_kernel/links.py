@@ -16,7 +16,7 @@ from l2tp_kernel.netlink import Request
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK, _RTM_GETROUTE, _RTM_GETSTATS = 16, 17, 18, 26, 94
+_RTM_NEWLINK, _RTM_GETLINK, _RTM_GETROUTE, _RTM_GETSTATS = 16, 18, 26, 94
 _RTMGRP_LINK = 1
 _IFF_UP = 1
 _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_IFALIAS, _IFLA_EXT_MASK = 3, 4, 10, 18, 20, 29
@@ -27,6 +27,8 @@ _RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_METRICS, _RTAX_MTU = 1, 2, 4, 8, 2
 _SIOCGIFNAME = 0x8910
 
 _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, mask of flags to change
+_CHANGE = struct.Struct("=4xH10xBxxxi")  # of struct nlmsghdr the kind of message, of ifinfomsg family and index
+_HEADER = 16  # octets of struct nlmsghdr
 _ROUTE = struct.Struct("=BBB9x")  # struct rtmsg: family and lengths of the prefixes
 _STATISTICS = struct.Struct("=4xII")  # struct if_stats_msg: index, mask of what is wanted
 _IFREQ = struct.Struct("=16xi20x")  # struct ifreq: name and index
@@ -37,7 +39,7 @@ class Link:
     """An interface as a message of the kernel's has it, read only as far as it is asked for: there are thousands."""
 
     def __init__(self, body: bytes) -> None:
-        self.family, _, self.number, flags, _ = _LINK.unpack_from(body)
+        _, _, self.number, flags, _ = _LINK.unpack_from(body)
         self.up = bool(flags & _IFF_UP)
         self._body = body
 
@@ -158,13 +160,12 @@ class Links:
 
         OSError ENOBUFS if some was lost.
         """
-        changed: dict[int, Link | None] = {}
-        for kind, body in self._monitor.news():
-            if kind in (_RTM_NEWLINK, _RTM_DELLINK):
-                link = Link(body)
-                if link.family == socket.AF_UNSPEC:  # bridges tell of their ports in a family of their own
-                    changed[link.number] = link if kind == _RTM_NEWLINK else None
-        return changed
+        latest: dict[int, bytes | None] = {}
+        for packet in self._monitor.packets():
+            kind, family, number = _CHANGE.unpack_from(packet)
+            if family == socket.AF_UNSPEC:  # bridges tell of their ports in a family of their own
+                latest[number] = packet if kind == _RTM_NEWLINK else None
+        return {number: Link(packet[_HEADER:]) if packet else None for number, packet in latest.items()}
 
 
 def get_link(which: str | int) -> Request:

@@ -13,7 +13,7 @@ import struct
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from l2tp_kernel.sockets import set_buffers
+from l2tp_kernel.sockets import attach_filter, keep_octet, set_buffers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -170,7 +170,7 @@ class Netlink:
 
 
 class Monitor:
-    """A socket that hears what happens; :meth:`news` raises OSError ENOBUFS when some was lost."""
+    """A socket that hears what happens; the kernel sends each message in a packet of its own."""
 
     def __init__(self, protocol: int, *, groups: int = 0) -> None:
         self._socket = _open(protocol, groups)
@@ -184,28 +184,27 @@ class Monitor:
         """Readable when there are news."""
         return self._socket.fileno()
 
-    def join(self, group: int) -> None:
-        """Hear also a group that has a number of its own."""
+    def join(self, group: int, *, command: int) -> None:
+        """Hear of a generic netlink group only messages with this command."""
+        attach_filter(self._socket, keep_octet(_HEADER.size, command))
         self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
 
-    def news(self) -> Iterator[tuple[int, bytes]]:
-        """Kind and body of every message that has come; none is left when this ends, or raises."""
+    def packets(self) -> list[bytes]:
+        """Give all that has come; OSError ENOBUFS if some was lost: what waited is older, and dropped too."""
+        packets = []
         lost = None
         while True:
             try:
-                packet = self._socket.recv(_PACKET)
+                packets.append(self._socket.recv(_PACKET))
             except BlockingIOError:
                 break
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
-                lost = error  # what still waits is older than what was lost, and no use any more
-                continue
-            if not lost:
-                for kind, _, body in messages(packet):
-                    yield kind, body
+                lost = error
         if lost:
             raise lost
+        return packets
 
 
 def _open(protocol: int, groups: int = 0) -> socket.socket:

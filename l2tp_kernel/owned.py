@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from l2tp_kernel.schema import PweParam
+    from l2tp_kernel.schema import Plane, PweParam
 
 
 class Pwe(NamedTuple):
     """One pseudowire end as it was set or last seen."""
 
     param: PweParam
+    """As the client gave it."""
+    plane: Plane
+    """The one in use."""
     number: int
     """Index of the interface."""
     mtu: int

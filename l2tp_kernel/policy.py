@@ -59,11 +59,14 @@ class Policy:
         if listener.port not in self.ports:
             raise Refused(Reason.POLICY, f"port {listener.port} is not in [listen] ports")
 
-    def check_param(self, param: PweParam, *, others: int) -> None:
-        """Check a pseudowire beside ``others`` that exist already."""
-        if any(param.local_address):  # all zero leaves it to the listener, which was checked
-            _check_address(param.local_address, self.listen, "[listen] addresses")
-        _check_address(param.peer_address, self.peers, "[peers] addresses")
+    def check_ends(self, local: bytes, peer: bytes) -> None:
+        """Check where the frames of a pseudowire come from and go to."""
+        if any(local):  # all zero leaves it to the listener, which was checked
+            _check_address(local, self.listen, "[listen] addresses")
+        _check_address(peer, self.peers, "[peers] addresses")
+
+    def check_interface(self, param: PweParam, *, others: int) -> None:
+        """Check the interface of a pseudowire beside ``others`` that exist already."""
         if not _matches(param.interface, self.interfaces):
             raise Refused(Reason.POLICY, f"{param.interface} is not in [interfaces] names")
         self.check_bridge(param)

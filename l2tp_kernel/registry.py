@@ -23,7 +23,7 @@ from l2tp_kernel.schema import MAX_LISTENERS, Encapsulation, Listener, Plane, Pw
 from l2tp_kernel.wire import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from l2tp_kernel.links import Links
     from l2tp_kernel.plane import ControlSocket, ForwardingPlane
@@ -45,6 +45,7 @@ class _Wish(NamedTuple):
     position: int
     """In the request."""
     param: PweParam
+    plane: Plane
     old: Pwe | None
     mtu: int
     bridge: int
@@ -57,10 +58,14 @@ class _Wish(NamedTuple):
 
 
 class _Batch:
-    """One request on its way: what waits to be carried out together, and what has been looked up for all of it."""
+    """One request on its way: what waits to be carried out together, and what many of its pseudowires have in common.
 
-    def __init__(self, links: Links, policy: Policy) -> None:
+    ``check_ends`` gives the listener for a policy, a plane and :attr:`PweParam.ends`, or raises Refused.
+    """
+
+    def __init__(self, links: Links, policy: Policy, check_ends: Callable[..., Listener]) -> None:
         self.policy = policy
+        self.check_ends = functools.cache(functools.partial(check_ends, policy))
         self.path_mtu = functools.cache(links.path_mtu)
         self.find = functools.cache(links.find)
         self.waiting: dict[str, _Wish] = {}
@@ -79,7 +84,7 @@ class Registry:
         self._listeners: dict[int, _Open] = {}
         self._owned = Owned()
         for param, link in itertools.chain.from_iterable(plane.adopt() for plane in planes):
-            self._owned.put(Pwe(param, link.number, link.mtu, link.up))
+            self._owned.put(Pwe(param, param.plane, link.number, link.mtu, link.up))
             log(Line.INTERFACE_ADOPTED, interface=param.interface)
 
     def open_listener(self, listener: Listener, policy: Policy) -> tuple[int, ControlSocket]:
@@ -116,7 +121,7 @@ class Registry:
         It comes out as if they had been set one after the other, but all that do not depend on one another go to the
         kernel together.
         """
-        batch = _Batch(self._links, policy)
+        batch = _Batch(self._links, policy, self._check_ends)
         for position, param in enumerate(params):
             wish = self._consider(position, param, batch)
             if not isinstance(wish, _Wish) and batch.waiting:
@@ -150,7 +155,7 @@ class Registry:
     def listing(self) -> list[list[tuple[object, ...]]]:
         """Give what LIST answers."""
         listeners = [(*astuple(each.listener), handle) for handle, each in self._listeners.items()]
-        return [listeners, [astuple(each.param) for each in self._owned]]
+        return [listeners, [astuple(replace(each.param, plane=each.plane)) for each in self._owned]]
 
     def stats(self, interfaces: Iterable[str]) -> list[tuple[object, ...]]:
         """Give what STATS answers."""
@@ -205,11 +210,10 @@ class Registry:
         """Check one pseudowire against all that is there, and all that waits as if it were there."""
         interface, session = param.interface, (param.listener, param.local_session_id)
         old = self._owned.get(interface)
-        batch.policy.check_param(param, others=len(self._owned) + len(batch.waiting) - (old is not None))
-        listener = self._check_listener(param)
-        param = param if param.plane is listener.plane else replace(param, plane=listener.plane)
-        self._planes[param.plane].check(param)
-        if old and old.param.plane is not param.plane:
+        listener = batch.check_ends(param.plane, *param.ends)
+        batch.policy.check_interface(param, others=len(self._owned) + len(batch.waiting) - (old is not None))
+        self._planes[listener.plane].check(param)
+        if old and old.plane is not listener.plane:
             raise Refused(Reason.PLANE, f"{interface} exists in the other plane")
         if interface in batch.waiting or session in batch.sessions:
             raise Refused(Reason.IN_USE, f"{interface} or its session is being set")
@@ -221,7 +225,7 @@ class Registry:
             old = None
         size = param.mtu or mtu.automatic(param, listener, batch.path_mtu)
         bridge = bridges.check(batch.find(param.bridge)) if param.bridge else 0
-        return _Wish(position, param, old, size, bridge)
+        return _Wish(position, param, listener.plane, old, size, bridge)
 
     def _resolve(self, plane: Plane) -> Plane:
         if plane is Plane.AUTO:
@@ -230,17 +234,21 @@ class Registry:
             raise Refused(Reason.PLANE, f"no {plane.name.lower()} plane here")
         return plane
 
-    def _check_listener(self, param: PweParam) -> Listener:
-        if param.listener not in self._listeners:
-            raise Refused(Reason.NOT_FOUND, f"listener {param.listener}")
-        listener = self._listeners[param.listener].listener
-        if param.plane not in (Plane.AUTO, listener.plane):
-            raise Refused(Reason.PLANE, f"listener {param.listener} is of the other plane")
-        if not len(param.peer_address) == len(param.local_address) == len(listener.address):
+    def _check_ends(
+        self, policy: Policy, plane: Plane, handle: int, local: bytes, peer: bytes, peer_port: int
+    ) -> Listener:
+        """Check where frames are to go, and give the listener beside which they do."""
+        policy.check_ends(local, peer)
+        if handle not in self._listeners:
+            raise Refused(Reason.NOT_FOUND, f"listener {handle}")
+        listener = self._listeners[handle].listener
+        if plane not in (Plane.AUTO, listener.plane):
+            raise Refused(Reason.PLANE, f"listener {handle} is of the other plane")
+        if not len(peer) == len(local) == len(listener.address):
             raise Refused(Reason.MALFORMED, "addresses of another family than the listener's")
-        if (param.peer_port == 0) is (listener.encapsulation is Encapsulation.UDP):
+        if (peer_port == 0) is (listener.encapsulation is Encapsulation.UDP):
             raise Refused(Reason.MALFORMED, "a peer's port over UDP and 0 over IP")
-        if any(listener.address) and any(param.local_address) and param.local_address != listener.address:
+        if any(listener.address) and any(local) and local != listener.address:
             raise Refused(Reason.MALFORMED, "a local address that is not the listener's")
         return listener
 
@@ -264,14 +272,14 @@ class Registry:
         same = [each.old for each in wishes if each.old and each.old.param == each.param]
         made: dict[str, Interface | OSError] = {old.param.interface: Interface(old.number, None) for old in same}
         for kind, plane in self._planes.items():
-            params = [each.param for each in wishes if each.param.plane is kind and each.param.interface not in made]
+            params = [each.param for each in wishes if each.plane is kind and each.param.interface not in made]
             made |= zip((param.interface for param in params), plane.set(params), strict=True)
         return [made[each.param.interface] for each in wishes]
 
     def _remember(self, wish: _Wish, number: int) -> tuple[str, int, int]:
         """Own what was made or changed."""
         param, old = wish.param, wish.old
-        self._owned.put(Pwe(param, number, wish.mtu, param.up, wish.bridge))
+        self._owned.put(Pwe(param, wish.plane, number, wish.mtu, param.up, wish.bridge))
         if not old or old.param != param:
             line, peer = Line.INTERFACE_CHANGED if old else Line.INTERFACE_MADE, _text(param.peer_address)
             ids = {"local_id": param.local_session_id, "peer_id": param.peer_session_id}
@@ -282,7 +290,7 @@ class Registry:
 
     def _undo(self, wish: _Wish, error: OSError, number: int) -> Refused | OSError:
         """Leave things as they were before a wish that failed; ``number`` is the index of what was made, or 0."""
-        plane = self._planes[wish.param.plane]
+        plane = self._planes[wish.plane]
         if old := wish.old:
             before = replace(old.param, listener=old.param.listener or wish.param.listener)  # one adopted has none
             (back,) = plane.set([before])
@@ -299,7 +307,7 @@ class Registry:
 
     def _remove(self, pwes: Sequence[Pwe]) -> None:
         for kind, plane in self._planes.items():
-            plane.delete([each.param.interface for each in pwes if each.param.plane is kind])
+            plane.delete([each.param.interface for each in pwes if each.plane is kind])
 
 
 def _text(address: bytes) -> str:

@@ -7,9 +7,10 @@ Session of a client
 -------------------
 1. The client connects to the side channel.  The helper checks its uid (SO_PEERCRED) and sends one packet:
    16 random octets, the token.
-2. The client connects to the ZeroMQ ROUTER with a DEALER that chose no identity of its own, and sends
-   ``HELLO(version, token)``.  That binds the ZeroMQ identity to the side channel connection, once per token.  A HELLO
-   that fails is answered; whatever else comes from an unbound identity is dropped without an answer.
+2. The client connects to the ZeroMQ ROUTER, where libzmq lets nobody but the policy's users in, with a DEALER that
+   chose no identity of its own, and sends ``HELLO(version, token)``.  That binds the ZeroMQ identity to the side
+   channel connection, once per token.  A HELLO that fails is answered; whatever else comes from an unbound identity is
+   dropped without an answer.
 3. Sequence numbers rise by one from 1 (the HELLO's).  A request whose number is not the next one is refused and
    changes nothing.  A malformed request uses up its number; one so malformed that it shows none is answered with 0.
 4. A verb that yields a descriptor answers Ok with a handle, after it sent ``msgpack([sequence, handle])`` with the
@@ -199,6 +200,11 @@ class PweParam:
     mtu: int
     bridge: str
     up: bool
+
+    @property
+    def ends(self) -> tuple[int, bytes, bytes, int]:
+        """Where the frames go, which many pseudowires share: listener, address here, address and port of the peer."""
+        return self.listener, self.local_address, self.peer_address, self.peer_port
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import socket
 import struct
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgpack
 import zmq
@@ -67,7 +67,7 @@ class Server:
         directory.mkdir(mode=0o755, exist_ok=True)
         self._lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self._paths = descriptors, command = directory / "descriptors", directory / "command"
+        self._paths = descriptors, _ = directory / "descriptors", directory / "command"
         for path in self._paths:
             path.unlink(missing_ok=True)
         self._descriptors = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
@@ -79,9 +79,9 @@ class Server:
         self._router.set(zmq.SNDHWM, QUEUE)
         self._router.set(zmq.ROUTER_MANDATORY, 1)  # an error when a client is gone or does not read
         self._router.set(zmq.LINGER, 0)
-        self._router.bind(f"ipc://{command}")
-        for path in self._paths:
-            path.chmod(0o666)
+        self._admitted: frozenset[int] = frozenset()
+        self._admit()
+        descriptors.chmod(0o666)
         self._signals, self._wakeup = socket.socketpair()
         self._wakeup.settimeout(0)
         signal.set_wakeup_fd(self._wakeup.fileno())
@@ -153,6 +153,14 @@ class Server:
             self._visitors.add(f"uid {uid} pid {pid} turned away: {error.strerror or error}")
             channel.close()
 
+    def _admit(self) -> None:
+        """Let the policy's clients connect; libzmq closes the connections of others before it reads from them."""
+        for uid in self._policy.clients:
+            self._router.set(zmq.IPC_FILTER_UID, uid)
+        self._router.bind(f"ipc://{self._paths[1]}")
+        self._paths[1].chmod(0o666)
+        self._admitted |= self._policy.clients
+
     def _lost(self, client: Client) -> None:
         """Take the end of the side channel, or anything sent on it, for the end of the client."""
         log(Line.CLIENT_GONE, sender=client.name)
@@ -171,8 +179,12 @@ class Server:
                 log(Line.POLICY_KEPT)
                 continue
             log(Line.POLICY_READ, file=self._policy_file)
+            more = not self._policy.clients <= self._admitted
+            if more:
+                self._router.unbind(f"ipc://{self._paths[1]}")  # this ends the connections that there are
+                self._admit()
             for client in self._clients:
-                if client.uid not in self._policy.clients:
+                if more or client.uid not in self._policy.clients:
                     self._lost(client)
 
     def _follow(self) -> None:
@@ -209,9 +221,7 @@ class Server:
             self._send(identity, wire.encode(sequence, *answer))
 
     def _greet(self, identity: bytes, sequence: int, rest: tuple[object, ...]) -> object:
-        hello = wire.decode(rest)
-        if isinstance(hello, wire.Hello):
-            self._clients.bind(identity, sequence, hello)
+        self._clients.bind(identity, sequence, cast("wire.Hello", wire.decode(rest)))  # by its name it is one
         return [[plane.kind for plane in self._planes], os.getpid()]
 
     def _carry_out(self, client: Client, sequence: int, rest: tuple[object, ...]) -> object:
@@ -230,9 +240,9 @@ class Server:
                 return self._registry.stats(interfaces)
             case wire.CloseListener(handle):
                 self._registry.close_listener(handle)
-            case wire.Hello():
+                return None
+            case _:
                 raise Refused(Reason.MALFORMED, "greeted already")
-        return None
 
     def _open(self, client: Client, sequence: int, listener: Listener) -> object:
         handle, control = self._registry.open_listener(listener, self._policy)

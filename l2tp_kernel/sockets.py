@@ -134,6 +134,11 @@ def keep_with_t_bit(offset: int) -> list[Instruction]:
     return [(_LOAD_OCTET, 0, 0, offset), (_JUMP_IF_SET, 0, 1, _T_BIT), (_RETURN, 0, 0, _ALL), DROP]
 
 
+def keep_octet(offset: int, value: int) -> list[Instruction]:
+    """Make a filter that keeps only what has this octet at ``offset``."""
+    return [(_LOAD_OCTET, 0, 0, offset), (_JUMP_IF_EQUAL, 0, 1, value), (_RETURN, 0, 0, _ALL), DROP]
+
+
 def attach_filter(sock: socket.socket, program: list[Instruction]) -> None:
     """Let a socket receive only what ``program`` keeps."""
     _attach(sock, _SO_ATTACH_FILTER, program)

@@ -6,17 +6,23 @@ import errno
 import os
 import socket
 import struct
-from typing import TYPE_CHECKING
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from l2tp_kernel import netlink
+from l2tp_kernel import policy as policies
 from l2tp_kernel.links import Link, Setting
-from l2tp_kernel.plane import Adopted, ControlSocket, Interface
+from l2tp_kernel.plane import Adopted, ControlSocket, Interface, TunnelSocket
 from l2tp_kernel.schema import Counters, Flavour, Listener, Plane, PweParam
+from l2tp_kernel.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from l2tp_kernel.plane import TunnelSocket
+    from l2tp_kernel.links import Links
+    from l2tp_kernel.plane import ForwardingPlane
 
 
 def link(number: int, name: str = "", *, kind: str = "", mtu: int = 1500, up: bool = True, label: str = "") -> Link:
@@ -31,6 +37,8 @@ class MemoryLinks:
 
     def __init__(self) -> None:
         self._last = 0
+        self.nothing = -1
+        """A descriptor that is never readable, for those who wait."""
         self.path = 1500
         self.error = 0
         self.unset: set[int] = set()
@@ -39,6 +47,9 @@ class MemoryLinks:
         self.bursts: list[int] = []
         self.asked: list[bytes] = []
         self.news: dict[int, Link | None] = {}
+
+    def fileno(self) -> int:
+        return self.nothing
 
     def add(self, name: str) -> int:
         self._last += 1
@@ -82,9 +93,10 @@ class MemoryLinks:
 
 
 class MemoryPlane:
-    """Sessions by interface; ``taken`` are Session IDs that somebody else has, ``broken`` ones that fail.
+    """Sessions by interface, each with a tunnel and a socket of its own.
 
-    As Linux does, it makes an interface anew for another Session ID.
+    ``taken`` are Session IDs that somebody else has, ``broken`` ones that fail.  As Linux does, it makes an interface
+    anew for another Session ID.
     """
 
     def __init__(self, links: MemoryLinks, kind: Plane = Plane.USERSPACE) -> None:
@@ -96,6 +108,8 @@ class MemoryPlane:
         self.bursts: list[int] = []
         self.socket = socket.socket()
         self._links = links
+        self._tunnels: dict[str, TunnelSocket] = {}
+        self._news: list[TunnelSocket] = []
 
     def adopt(self) -> list[Adopted]:
         return self.left
@@ -123,6 +137,9 @@ class MemoryPlane:
             if param.local_session_id in self.broken:
                 return OSError(errno.ENOMEM, "broken")
             self._links.add(param.interface)
+            tunnel = TunnelSocket(param.listener, param.local_session_id, socket.socket())
+            self._tunnels[param.interface] = tunnel
+            self._news.append(tunnel)
         self.sessions[param.interface] = param
         return Interface(self._links.number(param.interface), "label")
 
@@ -130,15 +147,19 @@ class MemoryPlane:
         for interface in interfaces:
             if self.sessions.pop(interface, None):
                 self._links.numbers.pop(interface, None)
+                tunnel = self._tunnels.pop(interface)
+                cast("socket.socket", tunnel.socket).close()
+                self._news.append(tunnel._replace(socket=None))
 
     def stats(self) -> dict[str, Counters]:
         return {}
 
-    def tunnel_sockets(self, _listener: int) -> list[TunnelSocket]:
-        return []
+    def tunnel_sockets(self, listener: int) -> list[TunnelSocket]:
+        return [each for each in self._tunnels.values() if each.listener == listener]
 
     def news(self) -> list[TunnelSocket]:
-        return []
+        news, self._news = self._news, []
+        return news
 
     def fileno(self) -> int:
         return self.socket.fileno()
@@ -146,4 +167,21 @@ class MemoryPlane:
     def tend(self) -> None: ...
 
     def close(self) -> None:
+        self.delete(list(self.sessions))
         self.socket.close()
+
+
+def main() -> None:
+    """Serve as the helper does, with interfaces in memory: ``--policy FILE --runtime-directory DIRECTORY``."""
+    _, _, policy, _, directory = sys.argv
+    links = MemoryLinks()
+    plane: list[ForwardingPlane] = [MemoryPlane(links)]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as nothing:
+        links.nothing = nothing.fileno()
+        where, rules = Path(directory), Path(policy)
+        with closing(Server(where, rules, policies.load(rules), plane, cast("Links", links))) as server:
+            server.run()
+
+
+if __name__ == "__main__":
+    main()

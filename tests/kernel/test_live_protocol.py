@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import subprocess
 import tempfile
@@ -20,7 +21,7 @@ from l2tp_kernel.schema import MAX_REQUEST, VERSION, Reason, Status, Verb
 from l2tp_kernel.server import QUEUE
 from tests.kernel.helper import Helper, running
 from tests.kernel.test_wire import anything
-from tests.support.netns import namespace
+from tests.support.netns import namespace, poll
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,6 +140,40 @@ def test_a_user_that_the_policy_does_not_name_gets_no_token(helper: Helper) -> N
     answer = subprocess.check_output(command, user="nobody", group="nogroup", extra_groups=[], text=True)
     assert answer == "b''\n"
     helper.process.wait_for_log("turned away: not one of the policy's clients")
+
+
+GREETING = "import socket,sys; s=socket.socket(1); s.connect(sys.argv[1]); s.settimeout(5); print(s.recv(1))"
+"""Prints the first octet that ZeroMQ sends to whoever connects."""
+
+
+def greeting(helper: Helper, user: str = "nobody") -> str:
+    command = ["/usr/bin/python3", "-I", "-c", GREETING, str(helper.directory / "command")]
+    return subprocess.check_output(command, user=user, extra_groups=[], text=True).strip()
+
+
+def test_a_user_that_the_policy_does_not_name_gets_no_octet_of_zeromq(helper: Helper) -> None:
+    """And so cannot use up descriptors there, of which libzmq cannot bear the end."""
+    before = len(list(Path(f"/proc/{helper.process.pid}/fd").iterdir()))
+    assert greeting(helper) == "b''"
+    assert greeting(helper, "root") == "b'\\xff'"
+    poll(lambda: len(list(Path(f"/proc/{helper.process.pid}/fd").iterdir())) == before, "no descriptor is left")
+
+
+def test_a_user_that_the_policy_names_later_may_connect(helper: Helper) -> None:
+    text = helper.policy.read_text()
+    try:
+        with helper.client() as client:
+            helper.policy.write_text(text.replace('["root"]', '["root", "nobody"]'))
+            helper.process.signal(signal.SIGHUP)
+            assert client.channel.recv(64) == b"", "all connect again"
+        assert greeting(helper) == "b'\\xff'"
+        with helper.client() as client:
+            helper.policy.write_text(text)
+            helper.process.signal(signal.SIGHUP)
+            poll(lambda: helper.process.text().count("read again") == 2, "the policy is read")
+            assert client.request(Verb.LIST) == [[], []], "less is no reason to"
+    finally:
+        helper.policy.write_text(text)
 
 
 def test_only_so_many_clients_are_connected(helper: Helper) -> None:

@@ -228,7 +228,7 @@ def test_a_socket_that_ends_is_an_error() -> None:
     with closing(Monitor(socket.NETLINK_ROUTE)) as monitor:
         os.close(monitor.fileno())
         with pytest.raises(OSError, match="Bad file descriptor"):
-            list(monitor.news())
+            monitor.packets()
         monitor._socket.detach()
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from l2tp_kernel.schema import PweParam
+
 pytestmark = pytest.mark.root  # the file must be root's
 
 
@@ -53,7 +55,8 @@ def test_the_packaged_policy_is_good_where_its_users_exist(tmp_path: Path, repos
     text = (repository / "conf/l2tp-kernel.toml").read_text()
     policy = load(tmp_path, text.replace('"l2tp-ctl"]', '"root"]').replace('"l2tp-kernel"', '"nobody"'))
     policy.check_listener(listener())
-    policy.check_param(param(1, "l2tp0"), others=0)
+    policy.check_interface(param(1, "l2tp0"), others=0)
+    policy.check_ends(address("192.0.2.1"), address("198.51.100.1"))
     assert not policy.bridges
 
 
@@ -77,10 +80,15 @@ def test_listeners_are_checked(tmp_path: Path) -> None:
     assert "port 0" in refusal(lambda: only_udp.check_listener(over_ip()))
 
 
+def check(policy: Policy, wanted: PweParam, *, others: int) -> None:
+    policy.check_ends(wanted.local_address, wanted.peer_address)
+    policy.check_interface(wanted, others=others)
+
+
 def test_pseudowires_are_checked(tmp_path: Path) -> None:
     policy = load(tmp_path)
     for good in (param(1), param(1, "outer"), param(1, bridge="br-lan"), param(1, local_address=address("192.0.2.1"))):
-        policy.check_param(good, others=3)
+        check(policy, good, others=3)
     for bad, why in (
         (param(1, local_address=address("198.51.100.1")), "198.51.100.1 is not in [listen] addresses"),
         (param(1, peer_address=address("198.51.100.1")), "198.51.100.1 is not in [peers] addresses"),
@@ -89,8 +97,8 @@ def test_pseudowires_are_checked(tmp_path: Path) -> None:
         (param(1, "Pw0"), "Pw0 is not in [interfaces] names"),
         (param(1, bridge="br0"), "br0 is not in [bridges] names"),
     ):
-        assert refusal(lambda bad=bad: policy.check_param(bad, others=0)) == why  # type: ignore[misc]  # a default argument binds the loop's value
-    assert refusal(lambda: policy.check_param(param(1), others=4)) == "[interfaces] maximum is 4"
+        assert refusal(lambda bad=bad: check(policy, bad, others=0)) == why  # type: ignore[misc]  # a default argument binds the loop's value
+    assert refusal(lambda: check(policy, param(1), others=4)) == "[interfaces] maximum is 4"
 
 
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
