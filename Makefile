@@ -6,10 +6,13 @@ ENCAPSULATION ?= udp
 PYTEST        ?=
 FULL          ?=
 MODULES       ?=
+SECONDS       ?= 60
+ROUNDS        ?=
 BIN           := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-debian test-kernel test-systemd deb docs demo demo-stop lint sim mutation bench bench-sessions clean pictures
+.PHONY: help test test-debian test-kernel test-systemd deb docs demo demo-stop lint sim fuzz mutation bench bench-sessions bench-kernel \
+	clean pictures
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +63,10 @@ sim: ## Two endpoints on a virtual clock, SEEDS=N random networks
 	@$(BIN)/python -m tests.sim --seeds $(SEEDS)
 	@$(BIN)/python -m tests.sim --seeds $(SEEDS) --torment
 
+fuzz: ## Anything, to the helper: SECONDS=N by hypothesis, and as long by atheris (root)
+	@$(PYTHON) tools/prepare.py
+	@$(BIN)/python -m tests.kernel.fuzz $(SECONDS)
+
 mutation: ## Change the codec and the state tables, and see that some test notices (MODULES="codec tables")
 	@$(PYTHON) tools/prepare.py
 	@$(BIN)/python tools/mutate.py $(MODULES)
@@ -75,6 +82,10 @@ bench: ## The forwarder beside VXLAN and a plain copy loop, on this machine (roo
 bench-sessions: ## Ten thousand sessions: setting them up, showing them, and who waits meanwhile (root)
 	@$(PYTHON) tools/prepare.py
 	@$(BIN)/python -m bench.sessions
+
+bench-kernel: ## Sessions per second of the helper beside bare netlink and ip -batch, in the guest (root on Debian)
+	@$(PYTHON) tools/prepare.py
+	@$(BIN)/python -m tests.guest.boot --module bench.kernel $(ROUNDS)
 
 clean: ## Remove environments, caches and the demo's output
 	rm -rf .venv .venv-debian .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \

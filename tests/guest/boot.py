@@ -2,12 +2,13 @@
 
 ``python -m tests.guest.boot [--full] [PYTHON] [PYTEST ARGUMENT...]`` as root on Debian.  Without tests among the
 arguments those of :data:`TESTS` run, on the kernel plane and between both planes; ``--full`` adds the userspace plane
-and all combinations.  PYTHON is Debian's own with Debian's libraries unless given: it is the fastest there.  Variables
-L2TPD_TEST_* of the environment are passed on.
+and all combinations.  ``--module MODULE [ARGUMENT...]`` runs another module of the checkout instead of the tests.  PYTHON is
+Debian's own with Debian's libraries unless given: it is the fastest there.  Variables L2TPD_TEST_* of the environment
+are passed on.
 
 The guest sees this machine's own file system, read-only, so the tests run with the very programs and libraries that are
 here.  What is missing is installed (qemu) or unpacked in build/guest (the kernel, virtme-ng).  The exit status is
-pytest's, and 1 where the guest did not come to an end.
+theirs, and 1 where the guest did not come to an end.
 """
 
 from __future__ import annotations
@@ -100,33 +101,20 @@ def main() -> int:
         "L2TPD_TEST_PATIENCE": str(PATIENCE),
         "HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/hypothesis",
     }
-    if not any(each.startswith("tests/") for each in rest):
+    module = rest[:1] == ["--module"]
+    if not module and not any(each.startswith("tests/") for each in rest):
         rest += TESTS
         settings["L2TPD_TEST_PLANES"] = "userspace,kernel,mixed" if full else "kernel,mixed"
     if full:
         settings["L2TPD_TEST_FULL"] = "1"
     settings |= {name: value for name, value in os.environ.items() if name.startswith("L2TPD_TEST_")}
+    pytest = ["pytest", "-p", "no:hypothesispytest", f"--junitxml={REPORT}", "-o", f"cache_dir={CACHE}"]
     began = time.monotonic()
     image = prepare_kernel()
-    compile_all(python, settings, rest)
+    compile_all(python, settings, [] if module else rest)
     empty(RESULTS)
-    cache = RESULTS / "cache"
-    ended = boot(
-        image,
-        [
-            python,
-            "-m",
-            "pytest",
-            "-p",
-            "no:hypothesispytest",
-            f"--junitxml={REPORT}",
-            "-o",
-            f"cache_dir={cache}",
-            *rest,
-        ],
-        settings,
-        SECONDS_FULL if full else SECONDS,
-    )
+    command = rest[1:] if module else [*pytest, *rest]
+    ended = boot(image, [python, "-m", *command], settings, SECONDS_FULL if full or module else SECONDS)
     print(f"guest: {time.monotonic() - began:.0f} s in all", flush=True)
     for told in RESULTS.glob("*.txt"):
         print(told.read_text(), end="")
@@ -179,7 +167,8 @@ def prepare_kernel() -> Path:
 def compile_all(python: str, settings: dict[str, str], tests: list[str]) -> None:
     """Compile here what the guest runs: there it takes long, and it could not keep the result."""
     environment = {**os.environ, **settings, "PYTHONDONTWRITEBYTECODE": ""}
-    run(python, "-m", "compileall", "-q", "l2tp_admin", "l2tp_ctl", "l2tp_kernel", "tests", environment=environment)
+    sources = ("bench", "l2tp_admin", "l2tp_ctl", "l2tp_kernel", "tests")
+    run(python, "-m", "compileall", "-q", *sources, environment=environment)
     # pytest has its own of the tests, written where it collects them; what is wrong with them is seen in the guest.
     collect = [python, "-m", "pytest", "-p", "no:hypothesispytest", "-p", "no:cacheprovider", "--collect-only", *tests]
     with contextlib.suppress(subprocess.CalledProcessError):
