@@ -2,9 +2,9 @@
 
 ``python -m tests.guest.boot [--full] [PYTHON] [PYTEST ARGUMENT...]`` as root on Debian.  Without tests among the
 arguments those of :data:`TESTS` run, on the kernel plane and between both planes; ``--full`` adds the userspace plane
-and all combinations.  ``--module MODULE [ARGUMENT...]`` runs another module of the checkout instead of the tests.  PYTHON is
-Debian's own with Debian's libraries unless given: it is the fastest there.  Variables L2TPD_TEST_* of the environment
-are passed on.
+and all combinations.  ``--module MODULE [ARGUMENT...]`` runs another module of the checkout instead of the tests.
+PYTHON is Debian's own with Debian's libraries unless given: it is the fastest there.  Variables L2TPD_TEST_* of the
+environment are passed on.
 
 The guest sees this machine's own file system, read-only, so the tests run with the very programs and libraries that are
 here.  What is missing is installed (qemu) or unpacked in build/guest (the kernel, virtme-ng).  The exit status is
@@ -169,6 +169,8 @@ def compile_all(python: str, settings: dict[str, str], tests: list[str]) -> None
     environment = {**os.environ, **settings, "PYTHONDONTWRITEBYTECODE": ""}
     sources = ("bench", "l2tp_admin", "l2tp_ctl", "l2tp_kernel", "tests")
     run(python, "-m", "compileall", "-q", *sources, environment=environment)
+    if not tests:
+        return
     # pytest has its own of the tests, written where it collects them; what is wrong with them is seen in the guest.
     collect = [python, "-m", "pytest", "-p", "no:hypothesispytest", "-p", "no:cacheprovider", "--collect-only", *tests]
     with contextlib.suppress(subprocess.CalledProcessError):
