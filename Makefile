@@ -11,8 +11,7 @@ ROUNDS        ?=
 BIN           := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-debian test-kernel test-systemd deb docs demo demo-stop lint sim fuzz mutation bench bench-sessions bench-kernel \
-	clean pictures
+.PHONY: help test test-debian test-kernel test-systemd deb docs demo demo-stop lint sim fuzz mutation bench bench-sessions bench-kernel clean pictures
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
