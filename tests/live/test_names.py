@@ -65,7 +65,8 @@ class Net:
         self.east.wait_for_state("sessions", "s-west", "established")
         for number, host in enumerate(self.hosts, start=1):
             host.ip(f"addr replace 198.51.100.{number}/24 dev pw0")
-        assert " 0% packet loss" in self.hosts[0].run("ping", "-q", "-c5", "-i0.01", "-W2", "198.51.100.2").stdout
+        ping = ("ping", "-q", "-c1", "-W1", "198.51.100.2")
+        self.west.control.wait_until(lambda: self.hosts[0].run(*ping, check=False).returncode == 0, "frames pass")
 
     def connection(self) -> int:
         """Our identifier of the control connection."""
