@@ -68,6 +68,11 @@ class Link:
         """Its alias, empty without."""
         return netlink.string(self._attributes.get(_IFLA_IFALIAS))
 
+    @property
+    def master(self) -> int:
+        """Index of the bridge that it is in, 0 without."""
+        return netlink.integer(self._attributes.get(_IFLA_MASTER))
+
 
 class Setting(NamedTuple):
     """What is to be set on the interface with an index; None leaves a thing as it is."""

@@ -10,7 +10,8 @@ import errno
 import functools
 import itertools
 import socket
-from dataclasses import astuple, replace
+from dataclasses import astuple, fields, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from l2tp_kernel import bridges, mtu
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from l2tp_kernel.plane import ControlSocket, ForwardingPlane
     from l2tp_kernel.policy import Policy
     from l2tp_kernel.wire import Deletion
+
+_fields = attrgetter(*(each.name for each in fields(PweParam)))
+"""What ``astuple`` gives, without copying each value: there may be thousands."""
 
 Outcome: TypeAlias = tuple[str, int, int] | Refused | OSError
 """Interface, MTU and index of a pseudowire that was set, or why it was not."""
@@ -155,7 +159,7 @@ class Registry:
     def listing(self) -> list[list[tuple[object, ...]]]:
         """Give what LIST answers."""
         listeners = [(*astuple(each.listener), handle) for handle, each in self._listeners.items()]
-        return [listeners, [astuple(replace(each.param, plane=each.plane)) for each in self._owned]]
+        return [listeners, [_fields(self._as_it_is(each)) for each in self._owned]]
 
     def stats(self, interfaces: Iterable[str]) -> list[tuple[object, ...]]:
         """Give what STATS answers."""
@@ -181,14 +185,15 @@ class Registry:
             pwe = self._owned.numbered(number)
             if pwe and link and link.up != pwe.up:
                 link = self._links.find(number)  # noqa: PLW2901  # what goes is told as down first
-            if pwe is None or (link and link.up == pwe.up):
+            if pwe is None:
                 continue
             if link:
-                self._owned.put(pwe._replace(up=link.up))
+                self._owned.put(pwe._replace(up=link.up, there=link))
             else:
                 gone.append(pwe)
                 self._owned.pop(pwe.param.interface)
-            news.append((pwe.param.interface, link.up if link else None))
+            if link is None or link.up != pwe.up:
+                news.append((pwe.param.interface, link.up if link else None))
         self._remove(gone)
         bridges.follow(self._owned, self._links, changed, policy)
         return news
@@ -199,6 +204,16 @@ class Registry:
         self._listeners.clear()
         for plane in self._planes.values():
             plane.close()
+
+    def _as_it_is(self, pwe: Pwe) -> PweParam:
+        """Give the parameters of a pseudowire, with what is otherwise on its interface."""
+        param, there = pwe.param, pwe.there
+        mtu = there.mtu if there and there.mtu != pwe.mtu else param.mtu
+        bridge = param.bridge
+        if bridge and (not pwe.bridge or (there and there.master != pwe.bridge)):
+            bridge = self._links.name(there.master) if there and there.master else ""
+        same = (pwe.plane, mtu, bridge, pwe.up) == (param.plane, param.mtu, param.bridge, param.up)
+        return param if same else replace(param, plane=pwe.plane, mtu=mtu, bridge=bridge, up=pwe.up)
 
     def _consider(self, position: int, param: PweParam, batch: _Batch) -> _Wish | Refused | OSError:
         try:

@@ -68,9 +68,10 @@ class Verb(IntEnum):
     DELETE_PWE = 4
     """``([[interface, local_session_id], ...],)`` → one ``[status, value]`` for each."""
     LIST = 5
-    """``()`` → ``[[Listener fields + handle, ...], [PweParam fields, ...]]``: all that the helper owns.
+    """``()`` → ``[[Listener fields + handle, ...], [PweParam fields, ...]]``: all that the helper owns, as it is.
 
-    The plane is the one in use, never AUTO.
+    The plane is the one in use, never AUTO.  MTU, bridge and administrative state are as they were set, unless somebody
+    has changed them on the interface, or the bridge is not there: then they are what the interface has.
     """
     STATS = 6
     """``([interface, ...],)``, empty for all → ``[[interface, counters...], ...]`` in :class:`Counters` order.
