@@ -95,11 +95,11 @@ def show_tunnel(server: Server, name: str, watch: float | None, as_json: bool) -
         if sys.stdout.isatty():
             from l2tp_admin import screen
 
-            screen.tunnel(result["tunnel"], result["sessions"])
+            screen.tunnel(result["tunnel"], result["sessions"], result["differences"])
         else:
             from l2tp_admin import plain
 
-            write(plain.tunnel(result["tunnel"], result["sessions"]))
+            write(plain.tunnel(result["tunnel"], result["sessions"], result["differences"]))
 
     again(watch, once)
 
@@ -119,7 +119,8 @@ def show_session(server: Server, name: str, watch: float | None, as_json: bool) 
             return
         from l2tp_admin import views
 
-        _print_facts(views.session_headline(result["session"]), views.session_facts(result["session"]))
+        session, differences = result["session"], views.difference_facts(result["differences"])
+        _print_facts(views.session_headline(session), [*views.session_facts(session), *differences])
 
     again(watch, once)
 

@@ -7,7 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from l2tp_admin.text import plain_columns, printable
-from l2tp_admin.views import SESSIONS_OF_TUNNEL, Column, Fact, Row, drop_facts, headline, tunnel_facts
+from l2tp_admin.views import (
+    SESSIONS_OF_TUNNEL,
+    Column,
+    Fact,
+    Row,
+    difference_facts,
+    drop_facts,
+    headline,
+    tunnel_facts,
+)
 
 
 def table(columns: Sequence[Column], rows: Iterable[Row]) -> str:
@@ -19,9 +28,9 @@ def table(columns: Sequence[Column], rows: Iterable[Row]) -> str:
     )
 
 
-def tunnel(one: Row, sessions: list[Row]) -> str:
+def tunnel(one: Row, sessions: list[Row], differences: Sequence[str]) -> str:
     """Return everything about one tunnel: a sentence, its facts, its sessions."""
-    parts = [printable(headline(one)) + "\n" + _lines(tunnel_facts(one))]
+    parts = [printable(headline(one)) + "\n" + _lines([*tunnel_facts(one), *difference_facts(differences)])]
     if sessions:
         parts.append(table(SESSIONS_OF_TUNNEL, sessions))
     if dropped := drop_facts(sessions):

@@ -11,7 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from l2tp_admin.text import printable
-from l2tp_admin.views import SESSIONS_OF_TUNNEL, Column, Fact, Row, drop_facts, headline, tunnel_facts
+from l2tp_admin.views import (
+    SESSIONS_OF_TUNNEL,
+    Column,
+    Fact,
+    Row,
+    difference_facts,
+    drop_facts,
+    headline,
+    tunnel_facts,
+)
 
 _UP, _DOWN, _BETWEEN = "green", "red", "yellow"
 
@@ -21,17 +30,19 @@ def table(columns: Sequence[Column], rows: Iterable[Row]) -> None:
     console().print(grid(columns, rows))
 
 
-def tunnel(one: Row, sessions: list[Row]) -> None:
+def tunnel(one: Row, sessions: list[Row], differences: Sequence[str]) -> None:
     """Print everything about one tunnel: a sentence, its facts, its sessions."""
-    console().print(tunnel_view(one, sessions))
+    console().print(tunnel_view(one, sessions, differences))
 
 
-def tunnel_view(one: Row, sessions: list[Row]) -> Group:
+def tunnel_view(one: Row, sessions: list[Row], differences: Sequence[str]) -> Group:
     """Return everything about one tunnel."""
     parts: list[RenderableType] = [
         Text(printable(headline(one)), style=f"bold {_style(one['state'])}"),
         _lines(tunnel_facts(one), _style(one["state"])),
     ]
+    if differences:
+        parts.append(_lines(difference_facts(differences), _DOWN))
     if sessions:
         parts.append(grid(SESSIONS_OF_TUNNEL, sessions))
     if dropped := drop_facts(sessions):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -143,7 +143,13 @@ PEERS = (
     Column("NAMES", lambda peer: ",".join(peer["tunnels"])),
 )
 
-SESSIONS_OF_TUNNEL = tuple(column for column in SESSIONS if column.title != "TUNNEL")
+_MTU_FROM = Column(
+    "MTU-FROM", lambda session: ("configuration" if session["mtu_fixed"] else "path") if session["mtu"] else ""
+)
+_MTU_AT = [column.title for column in SESSIONS].index("MTU") + 1
+SESSIONS_OF_TUNNEL = tuple(
+    column for column in (*SESSIONS[:_MTU_AT], _MTU_FROM, *SESSIONS[_MTU_AT:]) if column.title != "TUNNEL"
+)
 
 
 def headline(tunnel: Row) -> str:
@@ -230,7 +236,8 @@ def session_facts(session: Row) -> list[Fact]:
         Fact("state", f"{state}: {meaning}" if meaning else state, is_state=True),
         Fact("last error", session["last_error"] or "none"),
         Fact("tunnel", session["tunnel"]),
-        Fact("interface", session["interface"] + (f", MTU {session['mtu']}" if session["mtu"] else "")),
+        Fact("interface", session["interface"]),
+        *((Fact("mtu", mtu(session)),) if session["mtu"] else ()),
         *((Fact("remote end id", session["remote_end_id"]),) if session["remote_end_id"] else ()),
         Fact("pseudowire", session["pseudowire_type"]),
         Fact(
@@ -283,6 +290,17 @@ def change_line(event: Row) -> str:
 
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none"
+
+
+def mtu(session: Row) -> str:
+    """Return the MTU in use and where it comes from."""
+    source = "fixed by the configuration" if session["mtu_fixed"] else "computed from the path to the peer"
+    return f"{session['mtu']}, {source}"
+
+
+def difference_facts(differences: Iterable[str]) -> list[Fact]:
+    """Return where l2tp-kernel has something else than l2tp-ctl wants."""
+    return [Fact("differs", line, is_state=True) for line in differences]
 
 
 def drop_facts(sessions: list[Row]) -> list[Fact]:

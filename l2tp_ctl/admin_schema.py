@@ -33,11 +33,11 @@ class Command(StrEnum):
     SHOW_TUNNELS = "show-tunnels"
     """``{}`` → ``{"tunnels": [Tunnel, …]}`` without their sessions."""
     SHOW_TUNNEL = "show-tunnel"
-    """``{"name": str}`` → ``{"tunnel": Tunnel, "sessions": [Session, …]}``."""
+    """``{"name": str}`` → ``{"tunnel": Tunnel, "sessions": [Session, …], "problem": str, "differences": [str, …]}``."""
     SHOW_SESSIONS = "show-sessions"
     """``{}`` or ``{"tunnel": str}`` → ``{"sessions": [Session, …]}``."""
     SHOW_SESSION = "show-session"
-    """``{"name": str}`` → ``{"session": Session}``."""
+    """``{"name": str}`` → ``{"session": Session, "differences": [str, …]}``."""
     SHOW_PEERS = "show-peers"
     """``{}`` → ``{"peers": [Peer, …]}``."""
     SHOW_STATISTICS = "show-statistics"
@@ -158,6 +158,9 @@ class Session(TypedDict):
     local_cookie_length: int
     peer_cookie_length: int
     mtu: int
+    """The interface's as l2tp-kernel set it; 0 while there is none."""
+    mtu_fixed: bool
+    """Whether the configuration gives it (``mtu = N``); otherwise it is computed from the path to the peer."""
     uptime: float | None
     """Seconds established; null while not."""
     last_error: str

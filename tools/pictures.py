@@ -86,7 +86,8 @@ def pictures() -> Iterator[tuple[str, str, int, RenderableType]]:
     yield "show-tunnels", "l2tp-admin show tunnels", 150, tunnels
     for name, tunnel in (("show-tunnel-up", "east"), ("show-tunnel-down", "east-ip")):
         told = ask(Command.SHOW_TUNNEL, name=tunnel)
-        yield name, f"l2tp-admin show tunnel {tunnel}", 125, screen.tunnel_view(told["tunnel"], told["sessions"])
+        view = screen.tunnel_view(told["tunnel"], told["sessions"], told["differences"])
+        yield name, f"l2tp-admin show tunnel {tunnel}", 136, view
     ping = ("ip", "netns", "exec", f"{NAME}-west", "ping", "-q", "-i0.01", "-s1200", "-w3", "198.51.100.2")
     with subprocess.Popen(ping, stdout=subprocess.DEVNULL):
         time.sleep(0.5)

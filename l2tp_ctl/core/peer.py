@@ -396,6 +396,7 @@ class Peer:
                 local_cookie_length=0,
                 peer_cookie_length=0,
                 mtu=0,
+                mtu_fixed=bool(session.mtu),
                 peer_circuit_up=True,
                 since=self.since,
                 last_error=self._errors.get(session.name, ""),

@@ -423,9 +423,13 @@ class Session:
             local_cookie_length=len(self.terms.local_cookie),
             peer_cookie_length=len(self.terms.peer_cookie),
             mtu=self.mtu,
+            mtu_fixed=bool(self.settings.mtu),
             peer_circuit_up=self._peer_circuit_up,
             since=self.since,
             last_error=self.last_error,
+            pseudowire=self._pseudowire,
+            pending=bool(self._request),
+            circuit_up=self._circuit_up,
         )
 
 

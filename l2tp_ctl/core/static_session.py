@@ -32,8 +32,8 @@ class StaticSession:
         self.since = now
         self.last_error = ""
         self.mtu = 0
-        self._told = False
-        """Whether the helper was told of the pseudowire, so that there may be one to remove."""
+        self._told: Pseudowire | None = None
+        """What the helper was told last, so that there may be something to remove."""
         self._request = 0
         """The helper request that is not answered yet, 0 for none."""
         self._circuit_up = True
@@ -182,8 +182,8 @@ class StaticSession:
         """Tell the helper; ``mtu`` is what it found before, and cannot find again while there is no way to the peer."""
         self.context.requests.pop(self._request, None)  # an earlier one's answer would tell nothing of this one
         self._request = self.context.request(self)
-        self._told = True
-        self.context.effects.append(SetPwe(self._request, self._pseudowire(mtu)))
+        self._told = self._pseudowire(mtu)
+        self.context.effects.append(SetPwe(self._request, self._told))
 
     def _pseudowire(self, mtu: int) -> Pseudowire:
         tunnel, settings = self.tunnel.settings, self.settings
@@ -212,7 +212,7 @@ class StaticSession:
         if self._told:
             self._log(Entry.CLEANUP_SESSION, name=self.settings.name)
             self.context.effects.append(DeletePwe(self.settings.interface, self.settings.local_session_id))
-        self._told = False
+        self._told = None
         self._request = self.mtu = 0
         self._circuit_up = True
 
@@ -246,7 +246,11 @@ class StaticSession:
             local_cookie_length=len(settings.local_cookie),
             peer_cookie_length=len(settings.peer_cookie),
             mtu=self.mtu,
+            mtu_fixed=bool(settings.mtu),
             peer_circuit_up=True,
             since=self.since,
             last_error=self.last_error or (self.tunnel.last_error if waits else ""),
+            pseudowire=self._told,
+            pending=bool(self._request),
+            circuit_up=self._circuit_up,
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from l2tp_ctl.core.effects import Pseudowire
 from l2tp_ctl.core.settings import Address, Mode
 
 
@@ -32,12 +33,20 @@ class SessionView(NamedTuple):
     peer_cookie_length: int
     mtu: int
     """The interface's MTU as the helper set it, 0 while there is none."""
+    mtu_fixed: bool
+    """Whether the configuration gives it; otherwise it is computed from the path to the peer."""
     since: float
     """Time of the last change of state, on the Endpoint's clock."""
     peer_circuit_up: bool
     """What the peer last told of its end's circuit (RFC 3931, section 5.4.5); true until it tells."""
     last_error: str
     """Why the session last went down or did not come up; empty if it never did."""
+    pseudowire: Pseudowire | None = None
+    """What the helper was told last; None while there is to be nothing."""
+    pending: bool = False
+    """Whether the helper has not answered that yet."""
+    circuit_up: bool = True
+    """Whether our interface is up, but for what the peer's circuit does to it."""
 
 
 class TunnelView(NamedTuple):

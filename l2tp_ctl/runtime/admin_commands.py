@@ -17,6 +17,7 @@ from l2tp_ctl.core.views import SessionView, TunnelView
 from l2tp_ctl.runtime.admin_views import peer_answers, session_answer, statistics, tunnel_answer
 from l2tp_ctl.runtime.config_file import ConfigError
 from l2tp_ctl.runtime.config_view import config_view
+from l2tp_ctl.runtime.differences import Differences
 from l2tp_ctl.runtime.feeds import Event, Stream
 from l2tp_ctl.runtime.helper_link import HelperLink
 from l2tp_ctl.runtime.log_ring import selection
@@ -45,6 +46,7 @@ class Commands:
     def __init__(self, shell: Shell, link: HelperLink, reloader: Reloader) -> None:
         self._shell = shell
         self._link = link
+        self._differences = Differences(shell, link)
         self._reloader = reloader
         self._large = asyncio.Lock()
         """One at a time makes a large answer, and lets the protocol have its turn in between."""
@@ -59,9 +61,13 @@ class Commands:
                 return b'{"tunnels":%b,"problem":%b}' % (tunnels, json_text(self._link.problem))
             case Command.SHOW_TUNNEL:
                 view = self._tunnel(args["name"])
-                head, problem = self._tunnel_answer(view), self._link.problem
-                sessions = await self._sessions(view.sessions, [session.interface for session in view.sessions])
-                return b'{"tunnel":%b,"sessions":%b,"problem":%b}' % (json_text(head), sessions, json_text(problem))
+                head, problem = json_text(self._tunnel_answer(view)), json_text(self._link.problem)
+                interfaces = [session.interface for session in view.sessions]
+                sessions, differences = await asyncio.gather(
+                    self._sessions(view.sessions, interfaces), self._differences.of_tunnel(view)
+                )
+                parts = (head, sessions, problem, json_text(differences))
+                return b'{"tunnel":%b,"sessions":%b,"problem":%b,"differences":%b}' % parts
             case Command.SHOW_SESSIONS if "tunnel" in args:
                 views = self._tunnel(args["tunnel"]).sessions
                 sessions = await self._sessions(views, [session.interface for session in views])
@@ -70,8 +76,10 @@ class Commands:
                 return b'{"sessions":%b}' % await self._sessions(self._shell.sessions())
             case Command.SHOW_SESSION:
                 session = self._session(args["name"])
-                counters = await self._link.counters([session.interface])
-                return {"session": session_answer(session, counters, self._now())}
+                counters, differences = await asyncio.gather(
+                    self._link.counters([session.interface]), self._differences.of_session(session)
+                )
+                return {"session": session_answer(session, counters, self._now()), "differences": differences}
             case Command.SHOW_PEERS:
                 return {"peers": peer_answers(await self._gently(self._shell.overview()))}
             case Command.SHOW_STATISTICS:

@@ -67,6 +67,7 @@ def session_answer(view: SessionView, counters: Mapping[str, dict[str, int]], no
         local_cookie_length=view.local_cookie_length,
         peer_cookie_length=view.peer_cookie_length,
         mtu=view.mtu,
+        mtu_fixed=view.mtu_fixed,
         uptime=_uptime(view, now),
         last_error=view.last_error,
         counters=counters.get(view.interface, {}) if view.state == _ESTABLISHED else {},

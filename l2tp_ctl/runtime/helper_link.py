@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 import zmq.asyncio
 
@@ -24,8 +25,8 @@ from l2tp_kernel.schema import Counters, Listener, Plane, Verb
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 3.0
 """Seconds between two attempts to connect; the pause doubles from the first to the longest."""
-COUNTERS_TIME = 2.0
-"""Seconds for the plane's counters, which an answer can do without."""
+COUNTERS_TIME = LIST_TIME = 2.0
+"""Seconds for the plane's counters, and for what the helper has, which an answer can do without."""
 LISTEN_AGAIN = 2.0
 """Seconds between two attempts to open a control socket, whose address may be not there yet."""
 
@@ -120,6 +121,19 @@ class HelperLink:
                 told = await self._client.request(Verb.STATS, asked)
                 return {name: dict(zip(_COUNTERS, values, strict=True)) for name, *values in told}
         return {}
+
+    async def listing(self) -> tuple[list[list[Any]], str]:
+        """Return the fields of every pseudowire that the helper has, or else why it does not tell them."""
+        if self._client is None:
+            return [], self.problem
+        try:
+            async with asyncio.timeout(LIST_TIME):
+                _, pseudowires = await self._client.request(Verb.LIST)
+        except TimeoutError:
+            return [], f"l2tp-kernel has not answered for {LIST_TIME:g} s"
+        except HelperError as error:
+            return [], f"l2tp-kernel does not tell what it has: {error}"
+        return pseudowires, ""
 
     async def _live(self) -> str:
         """Serve one life of the helper, and return why it ended."""

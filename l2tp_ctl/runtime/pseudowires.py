@@ -41,7 +41,8 @@ class Pseudowires:
         self._queue: deque[SetPwe | DeletePwe] = deque()
         self._filled = asyncio.Event()
         self._connected = False
-        self._busy = False
+        self._batch: list[SetPwe | DeletePwe] = []
+        """What the helper is doing."""
         self._wanted: dict[str, int] = {}
         """The local session id that each interface should carry now."""
 
@@ -65,7 +66,23 @@ class Pseudowires:
 
     def idle(self) -> bool:
         """Whether the helper has done all that was wished."""
-        return not self._queue and not self._busy
+        return not self._queue and not self._batch
+
+    def under_way(self) -> set[str]:
+        """Return the interfaces for which the helper has not done yet what was wished."""
+        return {
+            effect.pseudowire.interface if isinstance(effect, SetPwe) else effect.interface
+            for effect in itertools.chain(self._batch, self._queue)
+        }
+
+    def wanted(self, interface: str) -> bool:
+        """Whether anybody wants a pseudowire on an interface."""
+        return interface in self._wanted
+
+    def parameters(self, pseudowire: Pseudowire) -> PweParam | None:
+        """Return what the helper is told of a pseudowire, None while its control socket is not open."""
+        handle = self._handle_of(pseudowire.address)
+        return None if handle is None else self._parameters(pseudowire, handle)
 
     async def done(self) -> None:
         """Wait until it has."""
@@ -78,7 +95,8 @@ class Pseudowires:
 
     def disconnect(self) -> None:
         """Forget what was queued for a helper that is gone: the core wishes again when one is back."""
-        self._connected = self._busy = False
+        self._connected = False
+        self._batch = []
         self._queue.clear()
 
     async def remove_strangers(self, client: HelperClient, pseudowires: list[list[Any]]) -> None:
@@ -95,12 +113,11 @@ class Pseudowires:
             await self._filled.wait()
             self._filled.clear()
             while self._queue:
-                batch = self._take_batch()
-                self._busy = True
+                self._batch = self._take_batch()
                 try:
-                    await self._carry_out(client, batch)
+                    await self._carry_out(client, self._batch)
                 finally:
-                    self._busy = False
+                    self._batch = []
 
     def _take_batch(self) -> list[SetPwe | DeletePwe]:
         """Take what may go in one request: the same verb, in order."""
@@ -118,11 +135,11 @@ class Pseudowires:
             return
         ready = []
         for effect in sets:
-            handle = self._handle_of(effect.pseudowire.address)
-            if handle is None:
+            parameters = self.parameters(effect.pseudowire)
+            if parameters is None:
                 self._answer(effect.request, 0, "the control socket is not open")
             else:
-                ready.append((effect, self._parameters(effect.pseudowire, handle)))
+                ready.append((effect, _fields(parameters)))
         if not ready:
             return
         answers = await self._request(client, Verb.SET_PWE_PARAM, [parameters for _, parameters in ready])
@@ -152,31 +169,29 @@ class Pseudowires:
             return 0, str(error)
         return (made[1] if verb is Verb.SET_PWE_PARAM else 0), ""
 
-    def _parameters(self, pseudowire: Pseudowire, handle: int) -> tuple[Any, ...]:
+    def _parameters(self, pseudowire: Pseudowire, handle: int) -> PweParam:
         address = pseudowire.address
         peer = packed(address.peer)
-        return _fields(
-            PweParam(
-                plane=self._plane,
-                interface=pseudowire.interface,
-                listener=handle,
-                local_address=packed(address.local) if address.local else bytes(len(peer)),
-                peer_address=peer,
-                peer_port=address.peer_port,
-                local_connection_id=pseudowire.local_connection_id,
-                peer_connection_id=pseudowire.peer_connection_id,
-                local_session_id=pseudowire.local_session_id,
-                peer_session_id=pseudowire.peer_session_id,
-                local_cookie=pseudowire.local_cookie,
-                peer_cookie=pseudowire.peer_cookie,
-                receive_sublayer=pseudowire.receive_sublayer,
-                send_sublayer=pseudowire.send_sublayer,
-                receive_sequencing=pseudowire.receive_sequencing,
-                send_sequencing=pseudowire.send_sequencing,
-                mtu=pseudowire.mtu,
-                bridge=pseudowire.bridge,
-                up=pseudowire.up,
-            )
+        return PweParam(
+            plane=self._plane,
+            interface=pseudowire.interface,
+            listener=handle,
+            local_address=packed(address.local) if address.local else bytes(len(peer)),
+            peer_address=peer,
+            peer_port=address.peer_port,
+            local_connection_id=pseudowire.local_connection_id,
+            peer_connection_id=pseudowire.peer_connection_id,
+            local_session_id=pseudowire.local_session_id,
+            peer_session_id=pseudowire.peer_session_id,
+            local_cookie=pseudowire.local_cookie,
+            peer_cookie=pseudowire.peer_cookie,
+            receive_sublayer=pseudowire.receive_sublayer,
+            send_sublayer=pseudowire.send_sublayer,
+            receive_sequencing=pseudowire.receive_sequencing,
+            send_sequencing=pseudowire.send_sequencing,
+            mtu=pseudowire.mtu,
+            bridge=pseudowire.bridge,
+            up=pseudowire.up,
         )
 
 

@@ -83,6 +83,7 @@ def session(name: str, of_tunnel: str, state: str, **other: Any) -> dict[str, An
         "local_cookie_length": 8,
         "peer_cookie_length": 8 if up else 0,
         "mtu": 1446 if up else 0,
+        "mtu_fixed": False,
         "uptime": 3725.0 if up else None,
         "last_error": "" if up else "the tunnel is down",
         "counters": COUNTERS if up else {},
@@ -95,6 +96,11 @@ TUNNELS = [
     tunnel("osaka", "wait-ctl-reply"),
     tunnel("東京本社", "idle", peer_address="2001:db8::2", next_attempt=None, last_error="StopCCN\x07 認証失敗"),
 ]
+DIFFERENCES = {
+    "tokyo": ["l2-eth0: MTU is 1300 at l2tp-kernel, 1446 here", "l2-\x07: missing at l2tp-kernel"],
+    "osaka": [],
+    "東京本社": [],
+}
 SESSIONS = [
     session("eth0", "tokyo", "established"),
     session("eth1", "osaka", "idle"),
@@ -199,9 +205,9 @@ def _look_up(request: Request, name: str) -> dict[str, Any]:
         return failure(request.id, ErrorCode.NOT_FOUND, f"there is no {name}")
     elif request.command is Command.SHOW_TUNNEL:
         sessions = [one for one in SESSIONS if one["tunnel"] == name]
-        result = {"tunnel": tunnels[0], "sessions": sessions, "problem": ""}
+        result = {"tunnel": tunnels[0], "sessions": sessions, "problem": "", "differences": DIFFERENCES[name]}
     elif request.command is Command.SHOW_SESSION:
-        result = {"session": sessions[0]}
+        result = {"session": sessions[0], "differences": DIFFERENCES[sessions[0]["tunnel"]]}
     elif request.command in {Command.UP, Command.DOWN}:
         result = {"changed": [name]}
     elif request.command is Command.SHOW_SESSIONS:

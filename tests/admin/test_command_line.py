@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from l2tp_admin import plain
 from l2tp_admin.text import width
+from l2tp_admin.views import SESSIONS_OF_TUNNEL, Fact, session_facts
 from l2tp_ctl.admin_schema import Command
 from tests.admin.daemons import ENVIRONMENT, Daemons, command, frame, running
-from tests.admin.fake_control import CONFIG, FIXED, PEER, SESSIONS, STATISTICS, TUNNELS
+from tests.admin.fake_control import CONFIG, DIFFERENCES, FIXED, PEER, SESSIONS, STATISTICS, TUNNELS, session
 
 DEBIAN = "/usr/bin/python3"
 
@@ -49,9 +51,9 @@ def test_show_sessions_aligns_wide_characters_and_keeps_each_field_one_word(daem
     assert done.returncode == 0
     header, *rows = done.stdout.splitlines()
     assert [row.split()[0] for row in rows] == ["eth0", "eth1", "大阪\\x20支社"]
-    for row, session in zip(rows, SESSIONS, strict=True):
-        assert row.split()[2] == session["state"]
-        assert width(row[: row.index(session["state"])]) == header.index("STATE")
+    for row, one in zip(rows, SESSIONS, strict=True):
+        assert row.split()[2] == one["state"]
+        assert width(row[: row.index(one["state"])]) == header.index("STATE")
     assert rows[0].split()[4:11] == ["1001", "20002", "1446", "3725", "123456", "7", "3"]
     ends = {width(row[: row.index(word) + len(word)]) for row, word in [(header, "LOCAL-ID"), (rows[0], "1001")]}
     assert len(ends) == 1
@@ -92,10 +94,30 @@ def test_show_tunnel_that_is_up_and_its_drops(daemons: Daemons) -> None:
     assert said[-1] == "drops of eth0:   3 rx_cookie"
 
 
+@pytest.mark.parametrize("words", [("tunnel", "tokyo"), ("session", "eth0")])
+def test_where_the_helper_differs_is_told_in_lines_of_its_own(daemons: Daemons, words: tuple[str, str]) -> None:
+    said = daemons.run("show", *words).stdout.splitlines()
+    assert [line for line in said if line.startswith("differs:")] == [
+        "differs:         l2-eth0: MTU is 1300 at l2tp-kernel, 1446 here",
+        "differs:         l2-\\x07: missing at l2tp-kernel",
+    ]
+
+
+def test_where_the_mtu_comes_from(daemons: Daemons) -> None:
+    assert (
+        "mtu:             1446, computed from the path to the peer\n" in daemons.run("show", "session", "eth0").stdout
+    )
+    assert "mtu:" not in daemons.run("show", "session", "eth1").stdout
+    fixed = session("eth2", "tokyo", "established", mtu=1400, mtu_fixed=True)
+    assert Fact("mtu", "1400, fixed by the configuration") in session_facts(fixed)
+    header, *rows = (line.split() for line in plain.table(SESSIONS_OF_TUNNEL, [*SESSIONS[:2], fixed]).splitlines())
+    assert [row[header.index("MTU-FROM")] for row in rows] == ["path", "-", "configuration"]
+
+
 def test_json_is_the_answer_with_its_version(daemons: Daemons) -> None:
     for arguments, expected in (
         (("show", "tunnels"), {"v": 1, "tunnels": TUNNELS, "problem": ""}),
-        (("show", "session", "eth0"), {"v": 1, "session": SESSIONS[0]}),
+        (("show", "session", "eth0"), {"v": 1, "session": SESSIONS[0], "differences": DIFFERENCES["tokyo"]}),
         (("show", "peers"), {"v": 1, "peers": [PEER]}),
         (("show", "statistics"), {"v": 1, **STATISTICS}),
         (("show", "config"), {"v": 1, "config": CONFIG}),
@@ -103,7 +125,10 @@ def test_json_is_the_answer_with_its_version(daemons: Daemons) -> None:
         (("up", "osaka"), {"v": 1, "changed": ["osaka"]}),
         (("down", "osaka"), {"v": 1, "changed": ["osaka"]}),
         (("show", "sessions"), {"v": 1, "sessions": SESSIONS}),
-        (("show", "tunnel", "osaka"), {"v": 1, "tunnel": TUNNELS[1], "sessions": [SESSIONS[1]], "problem": ""}),
+        (
+            ("show", "tunnel", "osaka"),
+            {"v": 1, "tunnel": TUNNELS[1], "sessions": [SESSIONS[1]], "problem": "", "differences": []},
+        ),
         (("clear", "tunnel", "osaka"), {"v": 1, "cleared": ["osaka"]}),
         (("clear", "session", "l2-eth1"), {"v": 1, "cleared": ["eth1"]}),
     ):

@@ -309,7 +309,9 @@ def test_admin_commands_where_nothing_is_up(control: Control) -> None:
             "tunnel": tunnels[1],
             "sessions": [],
             "problem": AWAY,
+            "differences": [AWAY],
         }
+        assert (control.ask("show-session", name="text") or {})["result"]["differences"] == [AWAY]
         assert {each["last_error"] for each in tunnels} == {AWAY}
         sessions = (control.ask("show-sessions", tunnel="east") or {})["result"]["sessions"]
         assert [(each["name"], each["remote_end_id"], each["pseudowire_type"]) for each in sessions] == [
