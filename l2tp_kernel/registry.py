@@ -209,11 +209,9 @@ class Registry:
         """Give the parameters of a pseudowire, with what is otherwise on its interface."""
         param, there = pwe.param, pwe.there
         mtu = there.mtu if there and there.mtu != pwe.mtu else param.mtu
-        bridge = param.bridge
-        if bridge and (not pwe.bridge or (there and there.master != pwe.bridge)):
-            bridge = self._links.name(there.master) if there and there.master else ""
-        same = (pwe.plane, mtu, bridge, pwe.up) == (param.plane, param.mtu, param.bridge, param.up)
-        return param if same else replace(param, plane=pwe.plane, mtu=mtu, bridge=bridge, up=pwe.up)
+        as_set = not param.bridge or (pwe.bridge and (there is None or there.master == pwe.bridge))
+        bridge = param.bridge if as_set else self._links.name(there.master) if there and there.master else ""
+        return replace(param, plane=pwe.plane, mtu=mtu, bridge=bridge, up=pwe.up)
 
     def _consider(self, position: int, param: PweParam, batch: _Batch) -> _Wish | Refused | OSError:
         try:

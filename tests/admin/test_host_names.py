@@ -44,7 +44,7 @@ def test_the_peer_in_one_word(name: str, address: str, port: int, shown: str) ->
 
 def test_why_it_is_not_up() -> None:
     assert table(TUNNELS, [named("idle")]).splitlines()[1].split(maxsplit=7)[2::5] == [f"{NAME}:1701", LOST]
-    lines = tunnel(named("idle", next_attempt=None), []).splitlines()
+    lines = tunnel(named("idle", next_attempt=None), [], []).splitlines()
     assert lines[0] == f"tunnel named is not up: {LOST}"
     assert f"peer's name:     leads nowhere yet; {LOST}" in lines
     assert "next attempt:    none is planned; the peer may begin once its name leads somewhere" in lines
@@ -52,11 +52,11 @@ def test_why_it_is_not_up() -> None:
 
 def test_a_name_that_leads_somewhere_and_is_not_found_any_more() -> None:
     fields = {"peer_address": "192.0.2.2", "peer_addresses": ["192.0.2.2", "192.0.2.3"]}
-    lines = tunnel(named("established", **fields), []).splitlines()
+    lines = tunnel(named("established", **fields), [], []).splitlines()
     assert lines[0].startswith("tunnel named is up")
     assert f"peer's name:     leads to 192.0.2.2, 192.0.2.3; {LOST}" in lines
-    assert "peer's name" not in tunnel(answer("plain", "established"), [])
-    idle = tunnel(named("idle", next_attempt=None, **fields), []).splitlines()
+    assert "peer's name" not in tunnel(answer("plain", "established"), [], [])
+    idle = tunnel(named("idle", next_attempt=None, **fields), [], []).splitlines()
     assert "next attempt:    none is planned; the peer may begin" in idle
 
 
