@@ -296,7 +296,7 @@ class Peer:
             oldest = self.opened.pop(next(iter(self.opened)))
             for tunnel in [*self._tunnels()]:
                 if tunnel.connection is oldest:
-                    tunnel.close(Result(StopResult.STATE, text="replaced by a newer SCCRQ"), now)
+                    tunnel.give_up("replaced by a newer SCCRQ", now)
             oldest.release()
 
     # ---- What people see.

@@ -165,6 +165,11 @@ class Tunnel:
         """End the control connection, and all sessions with it, by a StopCCN."""
         self.fire(TunnelEvent.CLOSE, now, result=result, soon=soon)
 
+    def give_up(self, reason: str, now: float) -> None:
+        """End the control connection without a word to the peer, who would not hear it."""
+        self.last_error = reason
+        self.fire(TunnelEvent.DELIVERY_FAILED, now)
+
     def reconfigure(self, settings: TunnelSettings, now: float) -> None:
         """Take over settings that differ in what may change under a living control connection, or in sessions."""
         self.settings = settings
@@ -427,8 +432,7 @@ class Tunnel:
 
     def _delivery_failed(self, now: float) -> None:
         self.log(Entry.SEND_FAILED_TUNNEL_SHUTDOWN)
-        self.last_error = "the peer does not answer"
-        self.fire(TunnelEvent.DELIVERY_FAILED, now)
+        self.give_up("the peer does not answer", now)
 
     def _arm_hello(self, now: float) -> None:
         if self.settings.hello_interval is not None:

@@ -31,6 +31,20 @@ def test_refused_attempts_count_as_half_open() -> None:
     assert len(bench.endpoint._context.connections) == 3
 
 
+def test_what_makes_room_is_told_as_it_is() -> None:
+    """The log spoke of a StopCCN for each, which was never sent."""
+    bench = Bench(limits=Limits(half_open=2))
+    ends = [FarEnd(bench, 0x100 + number) for number in range(4)]
+    for far in ends:
+        far.begin()
+    assert [one.type for far in ends for one in far.received] == [MessageType.SCCRP] * 4
+    said = [log.fields["msg_type"] for log in bench.logged(Entry.SEND_STATE)]
+    assert said == ["SCCRP"] * 4
+    assert [change.reason for change in bench.states if change.state == "idle"] == ["replaced by a newer SCCRQ"] * 2
+    ends[0].send(MessageType.SCCCN)
+    assert bench.dropped("connection-id") == 1
+
+
 def _send_unacknowledging(far: FarEnd, nr: int, message: Message) -> None:
     far.send_octets(far.octets(message, ns=far.ns, nr=nr))
     far.ns += 1
