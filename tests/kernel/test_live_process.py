@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -53,6 +54,14 @@ def test_check_says_whether_the_policy_is_good(tmp_path: Path) -> None:
     policy.write_text(POLICY)
     done = check(policy, "--check")
     assert (done.returncode, done.stderr) == (0, f"<5>{policy}: good\n")
+
+
+@pytest.mark.root
+def test_it_is_a_module_too(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(POLICY)
+    command = [sys.executable, "-m", "l2tp_kernel.main", "--policy", str(policy), "--check"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == f"<5>{policy}: good\n"
 
 
 @pytest.mark.root

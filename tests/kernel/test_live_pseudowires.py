@@ -323,10 +323,13 @@ def test_up_and_down_are_told_unless_asked_for(helper: Helper, client: HelperCli
     client.set_pwe(param(handle))
     client.set_pwe(param(handle, up=False))
     client.set_pwe(param(handle))
-    helper.host.ip("link set pw0 down")
-    assert client.event() == [EventKind.LINK, "pw0", False]
-    helper.host.ip("link set pw0 up")
-    assert client.event() == [EventKind.LINK, "pw0", True]
+    with helper.client(greet=False) as stranger:
+        helper.host.ip("link set pw0 down")
+        assert client.event() == [EventKind.LINK, "pw0", False]
+        helper.host.ip("link set pw0 up")
+        assert client.event() == [EventKind.LINK, "pw0", True]
+        assert stranger.receive(0) is None
+        assert stranger.events == []
     helper.host.ip("link set pw0 mtu 1200")
     client.request(Verb.LIST)
     assert client.events == []

@@ -151,6 +151,18 @@ def test_links_are_found_by_name_and_index(open_links: Links) -> None:
 
 
 @pytest.mark.root
+def test_only_what_is_not_there_is_none(host: Namespace) -> None:
+    with host.inside():
+        made = Links()
+    os.close(made._netlink.fileno())
+    for call in (lambda: made.name(1), lambda: made.find(1)):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            call()
+    made._netlink._socket.detach()
+    made.close()
+
+
+@pytest.mark.root
 def test_traffic_is_the_kernels_own(host: Namespace, open_links: Links) -> None:
     host.run("ping", "-c3", "-i0.2", "192.0.2.2")
     number = index(open_links, "outer")

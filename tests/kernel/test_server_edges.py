@@ -105,9 +105,10 @@ def test_who_has_gone_before_the_answer_is_forgotten(helper: Helper) -> None:
         assert client.receive() is not None
         client._dealer.set(zmq.LINGER, 5000)  # what it has sent arrives
         helper.process.signal(signal.SIGSTOP)
-        client.send(wrong)
+        for _ in range(100):
+            client.send(wrong)
     helper.process.signal(signal.SIGCONT)
-    helper.process.wait_until(lambda: helper.process.text().count("HELLO refused") == before + 2, "it was served")
+    helper.process.wait_until(lambda: helper.process.text().count("HELLO refused") > before + 5, "it was served")
     with helper.client() as client:
         assert client.request(Verb.LIST) == [[], []]
 
