@@ -23,6 +23,7 @@ FAMILY = "l2tp"
 
 _NETLINK_GENERIC = 16  # the socket module of Python 3.11 does not name it
 _HEADER = struct.Struct("=BBxx")  # struct genlmsghdr: command and version
+_CREATE_SESSION = struct.Struct("=BBxx HHI HHI HHI HHHxx HHB3x HHB3x HHB3x HHB3x")  # at once: thousands may be made
 _CONTROLLER, _GETFAMILY = 16, 3
 _FAMILY_ID, _FAMILY_NAME, _GROUPS, _GROUP_NAME, _GROUP_ID = 1, 2, 7, 1, 2
 _VERSION_3 = 3
@@ -171,13 +172,20 @@ def delete_tunnel(number: int) -> bytes:
 
 def create_session(session: Session) -> bytes:
     """Make an Ethernet session and its interface, which is down."""
-    return (
-        _session(_SESSION_CREATE, session) + u32(_PEER_SESSION_ID, session.peer_number)
-        + u16(_PW_TYPE, _PWTYPE_ETH) + text(_IFNAME, session.interface) + u8(_L2SPEC_TYPE, session.sublayer)
-        + _sequencing(session)
-        + (octets(_COOKIE, session.peer_cookie) if session.peer_cookie else b"")
-        + (octets(_PEER_COOKIE, session.local_cookie) if session.local_cookie else b"")
+    fixed = _CREATE_SESSION.pack(
+        _SESSION_CREATE, 1,
+        8, _CONN_ID, session.tunnel,
+        8, _SESSION_ID, session.number,
+        8, _PEER_SESSION_ID, session.peer_number,
+        6, _PW_TYPE, _PWTYPE_ETH,
+        5, _L2SPEC_TYPE, session.sublayer,
+        5, _RECV_SEQ, session.receive_sequencing,
+        5, _SEND_SEQ, session.send_sequencing,
+        5, _LNS_MODE, 1,  # see _sequencing
     )  # fmt: skip
+    cookie = octets(_COOKIE, session.peer_cookie) if session.peer_cookie else b""
+    peer_cookie = octets(_PEER_COOKIE, session.local_cookie) if session.local_cookie else b""
+    return fixed + text(_IFNAME, session.interface) + cookie + peer_cookie
 
 
 def modify_session(session: Session) -> bytes:

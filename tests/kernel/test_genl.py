@@ -43,11 +43,11 @@ def test_a_session_is_created_with_its_sublayer_always_stated() -> None:
         f"05 01 0000 {IDS}"
         "0800 0c00 08070605"  # PEER_SESSION_ID
         "0600 0100 0500 0000"  # PW_TYPE
-        "0800 0800 70773000"  # IFNAME
         "0500 0500 00 000000"  # L2SPEC_TYPE
         "0500 1200 01 000000"  # RECV_SEQ
         "0500 1300 00 000000"  # SEND_SEQ
         "0500 1400 01 000000"  # LNS_MODE
+        "0800 0800 70773000"  # IFNAME
         "0800 0f00 deadbeef"  # COOKIE, which is the one that we send
         "0c00 1000 0011223344556677"  # PEER_COOKIE
     )
