@@ -146,6 +146,7 @@ class Entry(Enum):
     AUTHENTICATION_MISSING = WARN, "[{tunnel_id}] no valid authentication in {msg_type} from {address}, dropped"
     DIGEST_TYPE_REFUSED = WARN, "[{tunnel_id}] digest type {n} in {msg_type} is not allowed here, dropped"
     PEER_UNKNOWN = WARN, "{msg_type} from {address}: no tunnel is configured for this peer, dropped"
+    OWN_SCCRQ_CAME_BACK = WARN, "SCCRQ from {address}: it is our own that came back, dropped"
     PEER_LIMIT = WARN, "{msg_type} from {address}: the template has as many peers as it may, dropped"
     PEER_STOPPED = WARN, "[{tunnel_id}] peer sent {msg_type}: {reason}"
     TUNNEL_RETRY = WARN, "[{tunnel_id}] tunnel [{tun_name}] is down, next attempt in {seconds} s"

@@ -76,6 +76,8 @@ class Connection:
         self.local_id = local_id or context.connection_id()
         self.peer_id = 0
         """The peer's Control Connection ID, 0 until it told us."""
+        self.tie_breaker = b""
+        """What our SCCRQ began it with; empty where the peer began it."""
         self.channel = self._new_channel()
         self.dialect = dialects.initial(settings.compatibility)
         self.last_received = 0.0
@@ -117,6 +119,14 @@ class Connection:
         self.dialect = dialects.after(self.dialect, self.settings.compatibility, message)
         self.last_received = now
         self.context.touch(self)
+
+    def began_with(self, message: Message) -> bool:
+        """Whether this SCCRQ is the one of ours that began it."""
+        return (
+            message.assigned_connection_id == self.local_id
+            and message.tie_breaker == self.tie_breaker
+            and (message.nonce or b"") == self.authentication.local_nonce
+        )
 
     def acknowledge_again(self) -> None:
         """Acknowledge a repetition of what was received before."""

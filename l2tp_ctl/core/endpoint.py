@@ -59,7 +59,7 @@ _MESSAGE_LOG = {
 }
 """Faults of a whole message with a line of their own."""
 
-_QUIET = frozenset({Drop.DUPLICATE, Drop.WINDOW, Drop.ACKNOWLEDGEMENT, Drop.AUTHENTICATION})
+_QUIET = frozenset({Drop.DUPLICATE, Drop.WINDOW, Drop.ACKNOWLEDGEMENT, Drop.AUTHENTICATION, Drop.REFLECTED})
 """Drops of everyday life, or logged where they were found."""
 
 

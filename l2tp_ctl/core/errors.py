@@ -40,6 +40,8 @@ class Drop(Enum):
     """An SCCRQ from an address with no tunnel configured."""
     HALF_OPEN = "half-open"
     """Too many half-open control connections."""
+    REFLECTED = "reflected"
+    """An SCCRQ of ours, sent back to us."""
     DUPLICATE = "duplicate"
     """Ns was received before; acknowledged again."""
     WINDOW = "window"

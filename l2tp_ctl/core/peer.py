@@ -17,7 +17,7 @@ from l2tp_ctl.core.connection import Connection
 from l2tp_ctl.core.context import Context
 from l2tp_ctl.core.errors import Drop, ProtocolError
 from l2tp_ctl.core.header import Header
-from l2tp_ctl.core.message import MessageType, Result
+from l2tp_ctl.core.message import Message, MessageType, Result
 from l2tp_ctl.core.results import StopResult
 from l2tp_ctl.core.settings import Address, Mode, TunnelSettings
 from l2tp_ctl.core.tables import TunnelState
@@ -86,6 +86,7 @@ class Peer:
         try:
             connection.authenticate(data, header, avps, MessageType.SCCRQ, now)
             message = connection.interpret(avps)
+            self._refuse_own(message, address, now)
             connection.begin(header, message, now)
         except ProtocolError:
             connection.release()
@@ -106,6 +107,15 @@ class Peer:
             current.log(Entry.ALREADY_HAVE_TUNNEL)
             self.candidates.append(tunnel)
         tunnel.accept(message, now, Result(StopResult.SHUTDOWN, text=PUT_DOWN) if self.down else None)
+
+    def _refuse_own(self, message: Message, address: Address, now: float) -> None:
+        """Raise ProtocolError for an SCCRQ of ours that comes back: equal tie breakers would make both ends restart."""
+        ours = self.context.connections.get(message.assigned_connection_id or 0)
+        if ours is None or not ours.began_with(message):
+            return
+        if self.context.complains((Drop.REFLECTED, address.peer), now):
+            self.context.log(Entry.OWN_SCCRQ_CAME_BACK, tunnel=self.settings.name, address=str(address))
+        raise ProtocolError(Drop.REFLECTED, "SCCRQ")
 
     def put_down(self, now: float) -> None:
         """End the control connection, and have none until :meth:`put_up`."""

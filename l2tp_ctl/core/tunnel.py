@@ -77,7 +77,6 @@ class Tunnel:
         """Sessions that wait for the control connection."""
         self.called = now
         """When the peer last called, or the control connection came up."""
-        self._tie_breaker = b""
         self._rival = connection
         """The connection whose SCCRQ crossed ours last."""
         self._setup: Timer | None = None
@@ -112,7 +111,7 @@ class Tunnel:
     def contest(self, rival: Connection, message: Message, now: float) -> None:
         """Decide between our SCCRQ and the peer's, which came over ``rival`` (RFC 3931, section 5.4.3)."""
         self._rival = rival
-        ours, theirs = self._tie_breaker, message.tie_breaker
+        ours, theirs = self.connection.tie_breaker, message.tie_breaker
         self.log(Entry.TIE_BREAK_CHECK, local_tie=ours.hex(), remote_tie=theirs.hex() if theirs else "none")
         if theirs is None or ours < theirs:
             self.log(Entry.WIN_TIE_BREAK)
@@ -238,8 +237,8 @@ class Tunnel:
         match action:
             case TunnelAction.SEND_SCCRQ:
                 self._bound_setup(now)
-                self._tie_breaker = self.context.entropy(TIE_BREAKER_LENGTH)
-                self._send_opening(MessageType.SCCRQ, now, tie_breaker=self._tie_breaker)
+                self.connection.tie_breaker = self.context.entropy(TIE_BREAKER_LENGTH)
+                self._send_opening(MessageType.SCCRQ, now, tie_breaker=self.connection.tie_breaker)
             case TunnelAction.SEND_SCCRP:
                 self._bound_setup(now)
                 self._send_opening(MessageType.SCCRP, now)

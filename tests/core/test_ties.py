@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from l2tp_ctl.catalogue import Entry
+from l2tp_ctl.core.digest import DigestType
 from l2tp_ctl.core.message import MessageType, Result
 from l2tp_ctl.core.settings import TunnelSettings
 from tests.core.bench import ADDRESS, HIGHEST, LOWEST, Bench, FarEnd, initiated, secrets, tunnel
@@ -71,6 +72,47 @@ def test_after_a_lost_tie_the_peer_calls_first_and_then_we_do() -> None:
     bench.run(0.2)
     theirs.accept()
     assert bench.session.state == "established"
+
+
+@pytest.mark.parametrize("keys", [(), (b"secret",)])
+def test_an_sccrq_of_ours_that_comes_back_is_no_draw(keys: tuple[bytes, ...]) -> None:
+    """A loop, or anybody who sends it back from the peer's address, kept the tunnel from coming up for as long."""
+    bench = Bench(tunnel(initiate=True, secrets=secrets(*keys)))
+    far = FarEnd(bench, 0x1111, secrets=keys)
+    sccrq = far.await_sccrq()
+    for seconds in (0.0, 1.0, 2.0):  # as often as it is sent
+        bench.run(seconds)
+        bench.deliver(sccrq.data)
+    assert bench.tunnel.state == "wait-ctl-reply"
+    assert bench.tunnel.local_connection_id == far.peer_id
+    assert bench.logged(Entry.TIE_BREAK_CHECK) == []
+    assert [log.tunnel for log in bench.logged(Entry.OWN_SCCRQ_CAME_BACK)] == ["t1"]
+    assert bench.dropped("reflected") == 3
+    assert len(bench.endpoint._context.connections) == 1
+    far.send(far.opening(MessageType.SCCRP))
+    assert (bench.tunnel.state, bench.tunnel.peer_connection_id) == ("established", 0x1111)
+    bench.deliver(sccrq.data)
+    bench.endpoint.clear_tunnel("all", bench.now)
+    bench.settle()
+    bench.deliver(sccrq.data)
+    assert bench.dropped("reflected") == 5
+    assert MessageType.SCCRP not in [one.type for one in (*far.received, *bench.astray)]
+
+
+@pytest.mark.parametrize("changed", ["assigned_connection_id", "tie_breaker", "nonce"])
+def test_one_that_only_resembles_ours_is_the_peers(changed: str) -> None:
+    """Equal tie breakers are a draw (RFC 3931, section 5.4.3)."""
+    bench = Bench(tunnel(initiate=True))
+    far = FarEnd(bench, 0x1111)
+    ours = far.await_sccrq().message
+    fields = {"assigned_connection_id": ours.assigned_connection_id, "tie_breaker": ours.tie_breaker, "nonce": None}
+    other = {"assigned_connection_id": 0x2222, "tie_breaker": HIGHEST, "nonce": bytes(16)}
+    FarEnd(bench, 0x2222, digest=DigestType.MD5 if changed == "nonce" else None).begin(
+        **fields | {changed: other[changed]}
+    )
+    assert bench.dropped("reflected") == 0
+    assert len(bench.logged(Entry.TIE_BREAK_CHECK)) == 1
+    assert len(bench.logged(Entry.DRAW_TIE_BREAK)) == (changed != "tie_breaker")
 
 
 def test_a_winner_that_is_not_acceptable_gets_stopccn() -> None:
