@@ -44,9 +44,15 @@ class Template:
         """By number, from 0."""
 
     def covers(self, address: Address) -> bool:
-        """Whether a peer at this address may use the template."""
+        """Whether a peer at this address may use the template; none at an IPv6 link-local one may.
+
+        Such an address means nothing without the interface that it is on, which nothing here tells.
+        """
+        peer = ip_address(address.peer)
+        if peer.version == 6 and peer.is_link_local:
+            return False
         return address.encapsulation is self.settings.tunnel.address.encapsulation and any(
-            ip_address(address.peer) in network for network in self.settings.networks
+            peer in network for network in self.settings.networks
         )
 
     def make(self, address: Address, gone: Callable[[Peer], None]) -> Peer:

@@ -32,6 +32,7 @@ L2TP_PORT = 1701
 """IANA's UDP port of L2TP (RFC 3931, section 4.1.2.1)."""
 
 
+_NO_LINK_LOCAL = "link-local addresses (fe80::/10) are not supported, write a global or unique local one"
 _ONE_HOST = "write the address of one host"
 
 
@@ -142,7 +143,7 @@ def _address_problem(address: IPv4Address | IPv6Address) -> str:
     """Return what to do about an address that can be neither a host's nor a listener's; empty for any other."""
     if isinstance(address, IPv6Address):
         if address.scope_id is not None or address.is_link_local:
-            return "link-local addresses are not supported"
+            return _NO_LINK_LOCAL
         if address.ipv4_mapped is not None:
             return "write the IPv4 address itself"
     if address.is_multicast or str(address) == "255.255.255.255":
@@ -188,11 +189,14 @@ def _networks(value: object) -> tuple[IPv4Network | IPv6Network, ...]:
 
 def _network(value: object) -> IPv4Network | IPv6Network:
     try:
-        return ipaddress.ip_network(value if isinstance(value, str) else "")
+        network = ipaddress.ip_network(value if isinstance(value, str) else "")
     except ValueError:
         raise BadValue(
             "", 'write ADDRESS/LENGTH, without bits beyond it: "192.0.2.0/24"', Entry.INVALID_ADDRESS
         ) from None
+    if network.version == 6 and network.is_link_local:
+        raise BadValue("", _NO_LINK_LOCAL, Entry.INVALID_ADDRESS)
+    return network
 
 
 def _router_id(value: object) -> int:

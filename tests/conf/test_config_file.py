@@ -28,6 +28,7 @@ from l2tp_ctl.runtime.config_file import ConfigError, Configuration, ListenAddre
 from l2tp_ctl.runtime.secrets import read_secret
 from l2tp_kernel.schema import Plane
 
+NO_LINK_LOCAL = "link-local addresses (fe80::/10) are not supported, write a global or unique local one"
 LOCAL = '[local]\nhostname = "west"\nrouter-id = "192.0.2.1"\n'
 TUNNEL = LOCAL + '[tunnel.east]\npeer-address = "192.0.2.2"\n'
 SESSION = TUNNEL + '[tunnel.east.session.office]\nremote-end-id = "office"\ninterface = "pw0"\n'
@@ -338,6 +339,7 @@ def test_a_mistake_in_the_syntax_hides_no_other(files: Files, text: str, expecte
         ("[listen]\nport = true", ["listen.port: not an integer (write a number, 1..65535, without quotes)"]),
         ("[listen]\naddresses = []", ['listen.addresses: not a list of addresses (write ["ADDRESS", ...])']),
         ("[listen]\naddresses = '::'", ['listen.addresses: not a list of addresses (write ["ADDRESS", ...])']),
+        ("[listen]\naddresses = ['fe80::1', '::1']", [f"listen.addresses: Invalid address ({NO_LINK_LOCAL})"]),
         ("[listen]\naddresses = ['::1', '::1']", ["listen.addresses: ::1 is there twice (list each once)"]),
         ("[listen]\naddresses = ['::1', '::', '192.0.2.1']", [
             "listen.addresses: they overlap (keep :: or the others of its family)"
@@ -353,8 +355,10 @@ def test_mistakes_in_the_tables(files: Files, text: str, expected: list[str]) ->
     ("key", "expected"),
     [
         ("peer-address = 1", "Invalid address (write an IPv4 or IPv6 address, or a host name in ASCII)"),
-        ("peer-address = 'fe80::1%eth0'", "Invalid address (link-local addresses are not supported)"),
-        ("peer-address = 'fe80::1'", "Invalid address (link-local addresses are not supported)"),
+        ("peer-address = 'fe80::1%eth0'", f"Invalid address ({NO_LINK_LOCAL})"),
+        ("peer-address = 'fe80::1'", f"Invalid address ({NO_LINK_LOCAL})"),
+        ("peer-address = 'febf::1'", f"Invalid address ({NO_LINK_LOCAL})"),
+        ("local-address = 'fe80::1'", f"Invalid address ({NO_LINK_LOCAL})"),
         ("peer-address = '::ffff:192.0.2.1'", "Invalid address (write the IPv4 address itself)"),
         ("peer-address = '224.0.0.1'", "Invalid address (write the address of one host)"),
         ("peer-address = '255.255.255.255'", "Invalid address (write the address of one host)"),
@@ -566,6 +570,10 @@ def test_a_template_takes_the_keys_of_a_tunnel(files: Files) -> None:
         (
             LOCAL + '[template.road]\naddresses = ["198.51.100.1/24"]\n',
             'template.road.addresses: Invalid address (write ADDRESS/LENGTH, without bits beyond it: "192.0.2.0/24")',
+        ),
+        (
+            LOCAL + '[template.road]\naddresses = ["fe80::/64"]\n',
+            f"template.road.addresses: Invalid address ({NO_LINK_LOCAL})",
         ),
         (
             LOCAL + '[template.road]\naddresses = "198.51.100.0/24"\n',

@@ -104,6 +104,16 @@ def test_each_peer_gets_a_tunnel_and_an_interface_of_its_own() -> None:
     assert {session.name for session in sessions} == {"lan@198.51.100.7", "lan@2001:db8::7"}
 
 
+def test_no_template_is_for_a_peer_at_a_link_local_address() -> None:
+    """Without the interface that it is on nothing can be sent there."""
+    star = Star(template(networks=(ip_network("::/0"),)))
+    star.add("fe80::7")
+    star.add("2001:db8::7")
+    star.run(10)
+    assert [view.name for view in star.hub.tunnels()] == ["spokes-2001:db8::7"]
+    assert star.hub.counters["dropped-unknown-peer"] > 0
+
+
 def test_a_tunnel_is_forgotten_after_its_end_and_its_number_used_again() -> None:
     star = Star(template())
     spoke = star.add("198.51.100.7")

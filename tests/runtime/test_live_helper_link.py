@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 from l2tp_kernel.schema import Verb
+from tests.core.octets import avp, packet
 from tests.kernel import helper as helpers
 from tests.support.netns import Namespace, Process, poll, veth_pair
 
@@ -101,3 +104,21 @@ def test_an_unreachable_peer_is_told_once_and_tried_on(setting: Setting) -> None
         setting.host.ip("route del unreachable 192.0.2.130/32")
         poll(lambda: setting.host.ip("neigh show 192.0.2.130 dev outer"), "the next message goes out")
         assert process.text().count("cannot send") == 1
+
+
+def test_a_template_takes_no_peer_at_a_link_local_address(tmp_path: Path) -> None:
+    """It means nothing without an interface: a tunnel was begun, and nothing could be sent to it."""
+    policy = helpers.POLICY.replace('"0.0.0.0/32"', '"::/128"')
+    sccrq = packet(avp(0, "0001"), avp(7, "61"), avp(60, "00000001"), avp(61, "00000007"), avp(62, "0005"))
+    with veth_pair("link") as (host, peer), helpers.running(host, tmp_path, policy=policy) as helper:
+        own, hub = (
+            re.findall(r"inet6 (fe80::[0-9a-f:]+)/", each.ip("addr show dev outer"))[0] for each in (peer, host)
+        )
+        with Setting(host, helper, tmp_path).control('[template.any]\naddresses = ["::/0"]\n') as process:
+            poll(lambda: ":1701" in host.run("ss", "-Hlun6").stdout, "the control socket")
+            with peer.inside():
+                sender, outer = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM), socket.if_nametoindex("outer")
+            with sender:
+                sender.bind((own, 1701, 0, outer))
+                sender.sendto(sccrq, (hub, 1701, 0, outer))
+                process.wait_for_log(f"SCCRQ from [{own}]:1701: no tunnel is configured for this peer, dropped")
