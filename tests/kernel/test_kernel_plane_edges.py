@@ -39,7 +39,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> MemoryKernel:
 
 
 @pytest.fixture
-def plane(kernel: MemoryKernel) -> Iterator[KernelPlane]:
+def linux(kernel: MemoryKernel) -> Iterator[KernelPlane]:
     with closing(Links()) as links, closing(KernelPlane(links)) as made:
         assert made.adopt() == []
         made.open_listener(1, Listener(Plane.KERNEL, Encapsulation.UDP, HERE, port()))
@@ -74,30 +74,30 @@ def codes(outcomes: list[Interface | OSError]) -> list[int | None]:
     return [each.errno if isinstance(each, OSError) else 0 for each in outcomes]
 
 
-def test_sessions_go_together_into_one_tunnel(kernel: MemoryKernel, plane: KernelPlane) -> None:
-    made = plane.set([wanted(number) for number in range(1, 101)])
+def test_sessions_go_together_into_one_tunnel(kernel: MemoryKernel, linux: KernelPlane) -> None:
+    made = linux.set([wanted(number) for number in range(1, 101)])
     assert made == [Interface(kernel.index(f"pw{number}"), LABELS[0]) for number in range(1, 101)]
     assert list(kernel.tunnels) == [11]
     assert (CREATE, 100) in kernel.asked
-    (opened,) = plane.news()
+    (opened,) = linux.news()
     assert (opened.listener, opened.tunnel) == (1, 11)
-    assert plane.tunnel_sockets(1) == [opened]
-    assert plane.tunnel_sockets(2) == []
-    plane.delete([f"pw{number}" for number in range(1, 101)])
+    assert linux.tunnel_sockets(1) == [opened]
+    assert linux.tunnel_sockets(2) == []
+    linux.delete([f"pw{number}" for number in range(1, 101)])
     assert (DELETE, 100) in kernel.asked
     assert kernel.tunnels == {}
-    (closed,) = plane.news()
+    (closed,) = linux.news()
     assert closed.socket is None
 
 
-def test_sequencing_is_modified_and_all_else_makes_a_session_anew(kernel: MemoryKernel, plane: KernelPlane) -> None:
+def test_sequencing_is_modified_and_all_else_makes_a_session_anew(kernel: MemoryKernel, linux: KernelPlane) -> None:
     sublayer = {"receive_sublayer": 1, "send_sublayer": 1}
-    (first,) = plane.set([wanted(**sublayer)])
-    (again,) = plane.set([wanted(**sublayer, receive_sequencing=2, send_sequencing=2)])
+    (first,) = linux.set([wanted(**sublayer)])
+    (again,) = linux.set([wanted(**sublayer, receive_sequencing=2, send_sequencing=2)])
     assert again == first == Interface(kernel.index("pw1"), LABELS[1])
     assert kernel.sessions[11, 1][18] == b"\1"
     for change in ({"local_cookie": b"1234"}, {"peer_session_id": 9}, {"peer_address": address("127.0.0.3")}):
-        (other,) = plane.set([wanted(**sublayer, **change)])
+        (other,) = linux.set([wanted(**sublayer, **change)])
         assert isinstance(other, Interface)
         assert other != first
         first = other
@@ -105,20 +105,20 @@ def test_sequencing_is_modified_and_all_else_makes_a_session_anew(kernel: Memory
     assert 11 not in kernel.tunnels, "that number was taken when the second one was made"
 
 
-def test_one_that_fails_fails_alone_and_leaves_nothing(kernel: MemoryKernel, plane: KernelPlane) -> None:
+def test_one_that_fails_fails_alone_and_leaves_nothing(kernel: MemoryKernel, linux: KernelPlane) -> None:
     kernel.fails[CREATE, 2] = errno.ENOMEM
     kernel.add_link("pw4")
-    assert codes(plane.set([wanted(number) for number in range(1, 5)])) == [0, errno.ENOMEM, 0, errno.EEXIST]
+    assert codes(linux.set([wanted(number) for number in range(1, 5)])) == [0, errno.ENOMEM, 0, errno.EEXIST]
     assert kernel.asked[-1] == (DELETE, 1), "the one whose state is not known, not the one that exists"
     assert {each["interface"] for each in sessions(kernel)} == {"pw1", "pw3"}
     assert kernel.index("pw4")
 
 
 def test_an_interface_that_goes_at_once_leaves_nothing(
-    kernel: MemoryKernel, plane: KernelPlane, monkeypatch: pytest.MonkeyPatch
+    kernel: MemoryKernel, linux: KernelPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kernelplane, "_index", lambda _: 0)
-    assert codes(plane.set([wanted()])) == [errno.ENODEV]
+    assert codes(linux.set([wanted()])) == [errno.ENODEV]
     assert not kernel.sessions
     assert not kernel.tunnels
 
@@ -129,31 +129,31 @@ def test_the_index_of_an_interface_is_the_systems() -> None:
 
 
 def test_a_change_that_fails_is_told_and_the_old_one_comes_back_when_asked_for(
-    kernel: MemoryKernel, plane: KernelPlane
+    kernel: MemoryKernel, linux: KernelPlane
 ) -> None:
     old = wanted()
-    plane.set([old])
+    linux.set([old])
     kernel.fails[CREATE, 9] = errno.EINVAL
-    assert codes(plane.set([replace(old, local_session_id=9)])) == [errno.EINVAL]
+    assert codes(linux.set([replace(old, local_session_id=9)])) == [errno.EINVAL]
     assert kernel.sessions == {}
-    assert codes(plane.set([old])) == [0]
+    assert codes(linux.set([old])) == [0]
     kernel.fails[MODIFY, 1] = errno.EBUSY
-    assert codes(plane.set([old])) == [errno.EBUSY]
+    assert codes(linux.set([old])) == [errno.EBUSY]
     assert list(kernel.sessions) == [(11, 1)], "what could not be modified stays"
 
 
-def test_without_a_tunnel_there_is_no_session(kernel: MemoryKernel, plane: KernelPlane) -> None:
+def test_without_a_tunnel_there_is_no_session(kernel: MemoryKernel, linux: KernelPlane) -> None:
     kernel.add_tunnel(11)
     other = wanted(2, local_connection_id=12, peer_address=address("127.0.0.3"))
-    assert codes(plane.set([wanted(), other])) == [errno.EEXIST, 0]
+    assert codes(linux.set([wanted(), other])) == [errno.EEXIST, 0]
     del kernel.tunnels[11]
-    assert plane.news()[0].tunnel == 12
+    assert linux.news()[0].tunnel == 12
 
 
-def test_a_tunnel_goes_by_both_ends(kernel: MemoryKernel, plane: KernelPlane) -> None:
+def test_a_tunnel_goes_by_both_ends(kernel: MemoryKernel, linux: KernelPlane) -> None:
     assert (
         codes(
-            plane.set(
+            linux.set(
                 [
                     wanted(1, 2, local_address=address("127.0.0.5"), local_connection_id=0),
                     wanted(2, 2, local_address=address("127.0.0.6"), local_connection_id=0),
@@ -172,53 +172,53 @@ def test_a_tunnel_goes_by_both_ends(kernel: MemoryKernel, plane: KernelPlane) ->
 
 
 def test_a_deletion_is_waited_for_but_not_for_ever(
-    kernel: MemoryKernel, plane: KernelPlane, monkeypatch: pytest.MonkeyPatch
+    kernel: MemoryKernel, linux: KernelPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plane.set([wanted()])
+    linux.set([wanted()])
     kernel.stays[11] = 3
-    plane.delete(["pw1", "unknown"])
+    linux.delete(["pw1", "unknown"])
     assert kernel.stays[11] == 0
     monkeypatch.setattr(kernelplane, "DELETION_SECONDS", 0.01)
-    plane.set([wanted()])
+    linux.set([wanted()])
     kernel.stays[11] = 1_000_000
-    plane.delete(["pw1"])
+    linux.delete(["pw1"])
     kernel.stays.clear()
 
 
 def test_others_that_delete_a_tunnel_are_told_of_and_ourselves_not(
-    kernel: MemoryKernel, plane: KernelPlane, capsys: pytest.CaptureFixture[str]
+    kernel: MemoryKernel, linux: KernelPlane, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plane.set([wanted()])
-    plane.delete(["pw1"])
-    plane.set([wanted()])
-    plane.tend()
+    linux.set([wanted()])
+    linux.delete(["pw1"])
+    linux.set([wanted()])
+    linux.tend()
     assert "deleted" not in capsys.readouterr().err
-    plane.news()
+    linux.news()
     kernel.delete_tunnel(11)
-    plane.tend()
-    plane.tend()
+    linux.tend()
+    linux.tend()
     assert capsys.readouterr().err == "<5>tunnel 11: deleted by somebody else\n"
-    assert [each.socket for each in plane.news()] == [None]
+    assert [each.socket for each in linux.news()] == [None]
     kernel.add_tunnel(11)
     kernel.delete_tunnel(11)
-    plane.tend()
+    linux.tend()
     assert capsys.readouterr().err == "", "what others do with the number now is theirs"
     kernel.add_tunnel(11)
-    assert codes(plane.set([wanted(2, peer_address=THERE)])) == [0], "not into that tunnel"
-    plane.delete(["pw1", "pw2"])
+    assert codes(linux.set([wanted(2, peer_address=THERE)])) == [0], "not into that tunnel"
+    linux.delete(["pw1", "pw2"])
     assert list(kernel.tunnels) == [11], "which is somebody else's now"
     del kernel.tunnels[11]
 
 
-def test_lost_news_are_made_good(kernel: MemoryKernel, plane: KernelPlane, capsys: pytest.CaptureFixture[str]) -> None:
-    plane.set([wanted(), wanted(2, peer_address=address("127.0.0.3"), local_connection_id=12)])
+def test_lost_news_are_made_good(kernel: MemoryKernel, linux: KernelPlane, capsys: pytest.CaptureFixture[str]) -> None:
+    linux.set([wanted(), wanted(2, peer_address=address("127.0.0.3"), local_connection_id=12)])
     kernel.delete_tunnel(11)
     kernel.lost = errno.ENOBUFS
-    plane.tend()
+    linux.tend()
     assert capsys.readouterr().err == "<5>tunnel 11: deleted by somebody else\n"
     kernel.lost = errno.EBADF
     with pytest.raises(OSError, match="Bad file"):
-        plane.tend()
+        linux.tend()
 
 
 def test_what_is_labelled_is_adopted(kernel: MemoryKernel) -> None:
@@ -230,8 +230,8 @@ def test_what_is_labelled_is_adopted(kernel: MemoryKernel) -> None:
     kernel.add_session(5, 6, "gone", LABELS[0])
     del kernel.links[kernel.index("gone")]
     kernel.sessions[5, 7] = kernel.sessions[5, 1] | {1: b"\7\0"}  # PPP
-    with closing(Links()) as links, closing(KernelPlane(links)) as plane:
-        adopted = {each.param.interface: each for each in plane.adopt()}
+    with closing(Links()) as links, closing(KernelPlane(links)) as linux:
+        adopted = {each.param.interface: each for each in linux.adopt()}
         assert set(adopted) == {"pw1", "pw2"}
         assert adopted["pw2"].param == PweParam(
             plane=Plane.KERNEL, interface="pw2", listener=0, local_address=HERE, peer_address=THERE, peer_port=1701,
@@ -240,9 +240,9 @@ def test_what_is_labelled_is_adopted(kernel: MemoryKernel) -> None:
             bridge="", up=True,
         )  # fmt: skip
         assert adopted["pw2"].link.number == index
-        plane.delete(["pw1"])
+        linux.delete(["pw1"])
         assert set(kernel.sessions) == {(5, 2), (5, 3), (6, 4), (5, 6), (5, 7)}
-        plane.delete(["pw2"])
+        linux.delete(["pw2"])
     assert set(kernel.sessions) == {(6, 4)}, "with the tunnel goes what others have added to it"
 
 
@@ -251,22 +251,22 @@ def test_a_listener_shares_its_port_with_what_was_adopted(kernel: MemoryKernel) 
         left.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         left.bind(("127.0.0.1", 0))
         there = Listener(Plane.KERNEL, Encapsulation.UDP, HERE, left.getsockname()[1])
-        with closing(Links()) as links, closing(KernelPlane(links)) as plane:
+        with closing(Links()) as links, closing(KernelPlane(links)) as linux:
             with pytest.raises(OSError, match="in use"):
-                plane.open_listener(1, there)
+                linux.open_listener(1, there)
             kernel.add_tunnel(5)
             kernel.add_session(5, 1, "pw1", LABELS[0])
-            plane.adopt()
-            plane.open_listener(1, there)
+            linux.adopt()
+            linux.open_listener(1, there)
 
 
-def test_counters_are_the_links_and_the_sessions(kernel: MemoryKernel, plane: KernelPlane) -> None:
-    plane.set([wanted(1), wanted(2), wanted(3)])
+def test_counters_are_the_links_and_the_sessions(kernel: MemoryKernel, linux: KernelPlane) -> None:
+    linux.set([wanted(1), wanted(2), wanted(3)])
     statistics = ((6, 2), (8, 9), (10, 3))
     kernel.sessions[11, 1][30] = b"".join(netlink.octets(kind, n.to_bytes(8, "little")) for kind, n in statistics)
     del kernel.links[kernel.index("pw2")]
     index = kernel.index("pw1")
-    counters = plane.stats()
+    counters = linux.stats()
     assert set(counters) == {"pw1", "pw3"}
     assert counters["pw1"] == Counters(
         rx_frames=index, tx_frames=index + 1, rx_octets=index + 2, tx_octets=index + 3, tx_dropped=index + 7,
@@ -283,10 +283,10 @@ def test_counters_are_the_links_and_the_sessions(kernel: MemoryKernel, plane: Ke
         ({"receive_sequencing": 2}, Reason.MALFORMED),
     ],
 )
-def test_what_linux_cannot_do_is_refused(plane: KernelPlane, changes: dict[str, int], reason: Reason) -> None:
-    plane.check(wanted())
+def test_what_linux_cannot_do_is_refused(linux: KernelPlane, changes: dict[str, int], reason: Reason) -> None:
+    linux.check(wanted())
     with pytest.raises(Refused) as no:
-        plane.check(wanted(**changes))
+        linux.check(wanted(**changes))
     assert no.value.reason is reason
 
 
@@ -303,17 +303,17 @@ def test_without_the_family_nothing_stays_open(monkeypatch: pytest.MonkeyPatch) 
     assert [each.closed for each in sockets] == [True, True]
 
 
-def test_only_a_tunnel_that_is_not_there_is_none(kernel: MemoryKernel, plane: KernelPlane) -> None:
-    assert plane._genl.tunnel(4711) is None
+def test_only_a_tunnel_that_is_not_there_is_none(kernel: MemoryKernel, linux: KernelPlane) -> None:
+    assert linux._genl.tunnel(4711) is None
     kernel.fails[4, 4711] = errno.EPERM
     with pytest.raises(PermissionError):
-        plane._genl.tunnel(4711)
-    assert plane.fileno() == -1
+        linux._genl.tunnel(4711)
+    assert linux.fileno() == -1
 
 
-def test_a_route_without_an_interface_leads_nowhere(kernel: MemoryKernel, plane: KernelPlane) -> None:
+def test_a_route_without_an_interface_leads_nowhere(kernel: MemoryKernel, linux: KernelPlane) -> None:
     kernel.route = kernel.add_link("outer")
-    assert plane._links.path_mtu(THERE, bytes(4)) == 1500
+    assert linux._links.path_mtu(THERE, bytes(4)) == 1500
     kernel.route = 4711
     with pytest.raises(OSError, match="unreachable"):
-        plane._links.path_mtu(THERE, HERE)
+        linux._links.path_mtu(THERE, HERE)

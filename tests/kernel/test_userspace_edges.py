@@ -33,81 +33,81 @@ def host() -> Iterator[Namespace]:
 
 
 @pytest.fixture
-def plane(host: Namespace) -> Iterator[UserspacePlane]:
+def taps(host: Namespace) -> Iterator[UserspacePlane]:
     with host.inside(), closing(UserspacePlane("nobody")) as made:
         yield made
 
 
-def kill(plane: UserspacePlane) -> int:
+def kill(taps: UserspacePlane) -> int:
     """End the forwarder's process, and give its number."""
-    pid = plane._forwarder.pid
+    pid = taps._forwarder.pid
     os.kill(pid, signal.SIGKILL)
     poll(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z", "its end")
     return pid
 
 
-def end_forwarder(plane: UserspacePlane) -> None:
+def end_forwarder(taps: UserspacePlane) -> None:
     """Kill it, and let the plane notice and start another."""
-    before = kill(plane)
-    plane._started = -userspace.RESTART_SECONDS
-    plane.tend()
-    assert plane._forwarder.pid not in (0, before)
+    before = kill(taps)
+    taps._started = -userspace.RESTART_SECONDS
+    taps.tend()
+    assert taps._forwarder.pid not in (0, before)
 
 
-def without_forwarder(plane: UserspacePlane, monkeypatch: pytest.MonkeyPatch) -> None:
+def without_forwarder(taps: UserspacePlane, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kill it, and have none that can be started."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    kill(plane)
-    plane._started = -userspace.RESTART_SECONDS
-    plane.tend()
-    assert plane.fileno() == -1
+    kill(taps)
+    taps._started = -userspace.RESTART_SECONDS
+    taps.tend()
+    assert taps.fileno() == -1
 
 
 def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_the_next_forwarder_has_everything(plane: UserspacePlane) -> None:
-    plane.open_listener(1, listener())
-    (made,) = plane.set([param(1)])
+def test_the_next_forwarder_has_everything(taps: UserspacePlane) -> None:
+    taps.open_listener(1, listener())
+    (made,) = taps.set([param(1)])
     assert isinstance(made, Interface)
-    end_forwarder(plane)
-    assert list(plane.stats()) == ["pw0"]
-    assert plane.set([param(1, local_session_id=5)]) == [made]
-    plane.delete(["pw0"])
-    plane.close_listener(1)
+    end_forwarder(taps)
+    assert list(taps.stats()) == ["pw0"]
+    assert taps.set([param(1, local_session_id=5)]) == [made]
+    taps.delete(["pw0"])
+    taps.close_listener(1)
 
 
-def test_without_a_forwarder_nothing_is_made(plane: UserspacePlane, monkeypatch: pytest.MonkeyPatch) -> None:
-    plane.open_listener(1, listener())
-    plane.set([param(1)])
-    without_forwarder(plane, monkeypatch)
+def test_without_a_forwarder_nothing_is_made(taps: UserspacePlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    taps.open_listener(1, listener())
+    taps.set([param(1)])
+    without_forwarder(taps, monkeypatch)
     before = open_files()
     for _ in range(2):  # at once, and when the next attempt is due
         with pytest.raises(OSError, match="no forwarder"):
-            plane.open_listener(2, listener(port=1702))
-        new, known = plane.set([param(1, "pw1", local_session_id=2), param(1, local_session_id=3)])
+            taps.open_listener(2, listener(port=1702))
+        new, known = taps.set([param(1, "pw1", local_session_id=2), param(1, local_session_id=3)])
         assert isinstance(new, OSError)
         assert isinstance(known, OSError)
         assert new.errno == known.errno == errno.EAGAIN
         assert open_files() == before
-        plane._started = -userspace.RESTART_SECONDS
-    plane.delete(["pw0"])
+        taps._started = -userspace.RESTART_SECONDS
+    taps.delete(["pw0"])
     monkeypatch.undo()
-    plane._started = -userspace.RESTART_SECONDS
-    plane.tend()
-    assert plane._running
-    plane.close_listener(1)
+    taps._started = -userspace.RESTART_SECONDS
+    taps.tend()
+    assert taps._running
+    taps.close_listener(1)
 
 
-def test_a_forwarder_that_dies_at_each_request_is_given_up(plane: UserspacePlane) -> None:
+def test_a_forwarder_that_dies_at_each_request_is_given_up(taps: UserspacePlane) -> None:
     def die(_: object) -> None:
-        kill(plane)
-        plane._started = -userspace.RESTART_SECONDS
-        plane._forwarder.check()
+        kill(taps)
+        taps._started = -userspace.RESTART_SECONDS
+        taps._forwarder.check()
 
     with pytest.raises(OSError, match="no forwarder"):
-        plane._tell(die)
+        taps._tell(die)
 
 
 def test_a_name_that_linux_does_not_take_is_an_error(host: Namespace) -> None:
