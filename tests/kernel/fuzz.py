@@ -85,7 +85,19 @@ _interfaces = st.sampled_from([*FREE, "pwtheirs"])
 _bits, _sequencings = st.integers(0, 1), st.integers(0, 2)
 _cookies = st.sampled_from([b"", b"1234", b"12345678"])
 _listeners = st.sampled_from([listener(), over_ip(), listener("2001:db8::1"), listener("192.0.2.99")])
+_good = st.builds(
+    param,
+    st.just(0),
+    _interfaces,
+    bridge=st.sampled_from(["", "br-lan", "br-theirs", "br-none"]),
+    up=st.booleans(),
+    mtu=st.sampled_from([0, 1400]),
+    local_session_id=st.integers(1, 3),
+    peer_cookie=_cookies,
+)
 _params = st.one_of(
+    _good,
+    _good,
     st.builds(param, st.integers(0, 2), _interfaces, bridge=_names, mtu=_numbers, local_session_id=st.integers(1, 3)),
     st.builds(
         PweParam, st.sampled_from(Plane), _names, st.integers(0, 4), _addresses, _addresses, _numbers, _numbers,
@@ -110,6 +122,7 @@ _requests = st.one_of(
     st.tuples(st.integers(0, 9), _spoilt(_numbers), _spoilt(st.lists(_spoilt(_params), max_size=3))).map(list),
     st.tuples(_spoilt(st.lists(_spoilt(_params), max_size=3))).map(lambda drawn: [Verb.SET_PWE_PARAM, *drawn]),
 )
+_OPEN = ("request", [Verb.OPEN_LISTENER, *astuple(listener())])
 _steps = st.one_of(
     *(st.tuples(st.just("request"), _requests) for _ in range(4)),
     st.tuples(st.just("frame"), st.binary(max_size=300) | anything.map(msgpack.packb)),
@@ -118,10 +131,11 @@ _steps = st.one_of(
     st.tuples(st.just("stranger"), st.binary(max_size=100)),
     st.tuples(st.just("side"), st.binary(min_size=1, max_size=40)),
 )
-cases = st.tuples(st.booleans(), st.lists(_steps, max_size=12))
-"""Whether a client says HELLO first, and what it does then: send a request with its right number, a frame as it is,
-several frames at once, a number that is not the next, octets to the socket for requests as no ZeroMQ has them, octets
-on the side channel, which ends it."""
+_begun = st.lists(_steps, max_size=12).map(lambda steps: [_OPEN, *steps])
+cases = st.tuples(st.sampled_from([True]), _begun) | st.tuples(st.booleans(), st.lists(_steps, max_size=12))
+"""Whether a client says HELLO first, and what it does then, half of them with a listener: send a request with its right
+number, a frame as it is, several frames at once, a number that is not the next, octets to the socket for requests as no
+ZeroMQ has them, octets on the side channel, which ends it."""
 
 
 class Target:
