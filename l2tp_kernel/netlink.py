@@ -159,7 +159,7 @@ class Netlink:
             packet += _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST | more, sequence, 0), body
         self._socket.send(b"".join(packet))
         while True:
-            for kind, sequence, body in messages(self._socket.recv(_PACKET)):
+            for kind, sequence, body in messages(_receive(self._socket)):
                 position = sequence - first & _SEQUENCE
                 if position > last:
                     continue  # the answer to a request that was given up
@@ -195,7 +195,7 @@ class Monitor:
         lost = None
         while True:
             try:
-                packets.append(self._socket.recv(_PACKET))
+                packets.append(_receive(self._socket))
             except BlockingIOError:
                 break
             except OSError as error:
@@ -204,7 +204,13 @@ class Monitor:
                 lost = error
         if lost:
             raise lost
-        return packets
+        return list(filter(None, packets))
+
+
+def _receive(opened: socket.socket) -> bytes:
+    """Receive a packet, empty if it is not the kernel's: others with the privilege may send here too."""
+    packet, (port, _) = opened.recvfrom(_PACKET)
+    return packet if port == 0 else b""
 
 
 def _open(protocol: int, groups: int = 0) -> socket.socket:

@@ -210,8 +210,8 @@ class MemorySocket:
     def send(self, packet: bytes) -> None:
         self._waiting.extend(self._kernel.carry_out(packet))
 
-    def recv(self, _size: int) -> bytes:
-        return self._waiting.popleft() if self._waiting else self._kernel.news()
+    def recvfrom(self, _size: int) -> tuple[bytes, tuple[int, int]]:
+        return (self._waiting.popleft() if self._waiting else self._kernel.news()), (0, 0)
 
 
 def _must(condition: bool, code: int) -> None:  # noqa: FBT001  # it reads as a sentence

@@ -244,13 +244,36 @@ def test_a_socket_that_ends_is_an_error() -> None:
         monitor._socket.detach()
 
 
+@pytest.mark.root
+def test_only_the_kernel_is_believed(host: Namespace) -> None:
+    with host.inside():
+        made = Links()
+        liar = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+    with closing(made), liar:
+        outer = index(made, "outer")
+        gone = netlink._HEADER.pack(32, 17, 0, 0, 0) + expected("00 00 0000") + outer.to_bytes(4, "little") + bytes(8)
+        for packet in (b"short", gone):
+            liar.sendto(packet, (made._monitor._socket.getsockname()[0], 0))
+            liar.sendto(packet, (made._netlink._socket.getsockname()[0], 0))
+        assert made.changes() == {}
+        assert index(made, "outer") == outer
+
+
+class Plain(socket.socket):
+    """A socket that is not netlink's; all that comes is said to be the kernel's."""
+
+    def recvfrom(self, size: int, _flags: int = 0) -> tuple[bytes, tuple[int, int]]:
+        return self.recv(size), (0, 0)
+
+
 class Deaf(Netlink):
     """A socket whose other end is in the hands of the test, not of the kernel."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(socket.NETLINK_ROUTE)
         super().close()
-        self._socket, self.kernel = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        ours, self.kernel = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket = Plain(fileno=ours.detach())
         self._socket.settimeout(seconds)
 
     def close(self) -> None:
