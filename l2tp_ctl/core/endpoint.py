@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 from l2tp_ctl.catalogue import Entry
+from l2tp_ctl.core import drops
 from l2tp_ctl.core.avp import RawAvp, split_avps
 from l2tp_ctl.core.codec import interpret
 from l2tp_ctl.core.connection import message_name, peek_type
@@ -41,26 +42,6 @@ Configured: TypeAlias = Peer | StaticTunnel
 
 _PROBE_VERSION = 2
 _CONNECTION_ID_AVP = 61
-
-_HEADER_LOG = {
-    Drop.NOT_CONTROL: Entry.T_BIT_IS_NOT_SET,
-    Drop.NO_LENGTH: Entry.L_BIT_IS_NOT_SET,
-    Drop.NO_SEQUENCE: Entry.S_BIT_IS_NOT_SET,
-    Drop.VERSION: Entry.SUPPORT_ONLY_L2TPV3,
-}
-"""Header faults with a line of their own."""
-
-_MESSAGE_LOG = {
-    Drop.LENGTH: Entry.WRONG_SIZE,
-    Drop.AVP_LENGTH: Entry.WRONG_SIZE,
-    Drop.FIRST_AVP: Entry.FIRST_AVP_IS_NOT_MESSAGE_TYPE,
-    Drop.MESSAGE_TYPE: Entry.AVP_HANDLER_FAILED,
-    Drop.RESERVED: Entry.RESERVED_BIT_IS_SET,
-}
-"""Faults of a whole message with a line of their own."""
-
-_QUIET = frozenset({Drop.DUPLICATE, Drop.WINDOW, Drop.ACKNOWLEDGEMENT, Drop.AUTHENTICATION, Drop.REFLECTED})
-"""Drops of everyday life, or logged where they were found."""
 
 
 class Endpoint:
@@ -102,7 +83,7 @@ class Endpoint:
         try:
             self._receive(data, address, now)
         except ProtocolError as error:
-            self._dropped(error, data, address, now)
+            drops.tell(self._context, error, data, address, now)
         self._context.flush(now)
 
     def handle_timer(self, now: float) -> None:
@@ -376,29 +357,6 @@ class Endpoint:
         for number in context.reserved_connection_ids & context.connections.keys():
             if not isinstance(connection := context.connections[number], StaticConnection):
                 connection.release(now)
-
-    def _dropped(self, error: ProtocolError, data: bytes, address: Address, now: float) -> None:
-        self.counters[f"dropped-{error.drop.value}"] += 1
-        if error.drop in _HEADER_LOG:
-            self._context.log(_HEADER_LOG[error.drop], func="receive")
-        elif error.drop in _QUIET or not self._context.complains((error.drop, address.peer), now):
-            return
-        elif error.drop in _MESSAGE_LOG:
-            self._log_message(error, int.from_bytes(data[4:8], "big"), address)
-        else:
-            self._context.log(Entry.DATAGRAM_MALFORMED, address=str(address), problem=str(error))
-
-    def _log_message(self, error: ProtocolError, connection_id: int, address: Address) -> None:
-        """Log a message that is dropped as a whole, under the tunnel that it says it is for."""
-        peer = self._context.places.find(address)
-        self._context.log(
-            _MESSAGE_LOG[error.drop],
-            tunnel=peer.settings.name if peer else "",
-            tunnel_id=connection_id,
-            func="receive",
-            len=error.size,
-            address=str(address),
-        )
 
     def _on_interface(self, interface: str) -> list[Session]:
         return [one for one in self._context.sessions.values() if one.settings.interface == interface]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 
 from l2tp_ctl.catalogue import Entry
-from l2tp_ctl.core import codec
+from l2tp_ctl.core import codec, snapshots
 from l2tp_ctl.core.authentication import Authentication
 from l2tp_ctl.core.avp import RawAvp
 from l2tp_ctl.core.connection import Connection
@@ -19,7 +19,7 @@ from l2tp_ctl.core.errors import Drop, ProtocolError
 from l2tp_ctl.core.header import Header
 from l2tp_ctl.core.message import Message, MessageType, Result
 from l2tp_ctl.core.results import StopResult
-from l2tp_ctl.core.settings import Address, Mode, TunnelSettings
+from l2tp_ctl.core.settings import Address, TunnelSettings
 from l2tp_ctl.core.tables import TunnelState
 from l2tp_ctl.core.timers import Timer
 from l2tp_ctl.core.tunnel import Tunnel
@@ -56,7 +56,7 @@ class Peer:
         self.next_attempt: float | None = None
         self.last_error = ""
         self.since = 0.0
-        self._errors: dict[str, str] = {}
+        self.errors: dict[str, str] = {}
         """Why each session last failed, over the lives of its control connections."""
         self.down = False
         """Whether an operator put it down: it neither begins nor accepts a control connection."""
@@ -99,7 +99,7 @@ class Peer:
         if current is not None and current.crosses(address):
             current.contest(connection, message, now)
             return
-        tunnel = Tunnel(self, self.settings, connection, self._errors, now)
+        tunnel = Tunnel(self, self.settings, connection, self.errors, now)
         if current is None:
             self._hold()
             self.current = tunnel
@@ -203,7 +203,7 @@ class Peer:
         self.current = None
         self.where.ended(now)
         self.last_error, self.since = tunnel.last_error, now
-        self._errors = {session.settings.name: session.last_error for session in tunnel.sessions}
+        self.errors = {session.settings.name: session.last_error for session in tunnel.sessions}
         if self.candidates:
             self.current = self.candidates.pop()
             return
@@ -252,7 +252,7 @@ class Peer:
             return
         authentication = Authentication(self.settings, self.context.entropy)
         connection = Connection(self.context, self.settings, address, authentication)
-        self.current = Tunnel(self, self.settings, connection, self._errors, now)
+        self.current = Tunnel(self, self.settings, connection, self.errors, now)
         self.current.open(now)
 
     # ---- The peer's attempts.
@@ -311,105 +311,17 @@ class Peer:
 
     # ---- What people see.
 
+    @property
+    def obstacle(self) -> str:
+        """Why there is no control connection, as far as that is known."""
+        if self.down:
+            return PUT_DOWN
+        return ("" if self.where.addresses else self.where.problem) or self.last_error
+
     def view(self, *, sessions: bool = True) -> TunnelView:
         """Return a snapshot for people and programs; without ``sessions`` it costs no more for thousands of them."""
-        tunnel = self.current
-        if tunnel is None:
-            return self._idle_view(sessions=sessions)
-        connection, channel = tunnel.connection, tunnel.connection.channel
-        return TunnelView(
-            name=self.settings.name,
-            mode=Mode.SIGNALLED,
-            state=tunnel.state.value,
-            address=connection.address,
-            peer_name=self.where.name,
-            peer_addresses=self.where.addresses,
-            name_problem=self.where.problem,
-            local_connection_id=connection.local_id,
-            peer_connection_id=connection.peer_id,
-            peer_host_name=tunnel.peer_host_name,
-            peer_router_id=tunnel.peer_router_id,
-            peer_vendor_name=tunnel.peer_vendor_name,
-            ns=channel.next_ns,
-            nr=channel.nr,
-            window=channel.window,
-            unacknowledged=channel.unacknowledged,
-            queued=channel.queued,
-            retransmissions=channel.retransmissions,
-            authenticated=connection.authentication.required,
-            initiator=tunnel.initiator,
-            hello_interval=self.settings.hello_interval,
-            since=tunnel.since,
-            next_attempt=None,
-            last_error=tunnel.last_error or self.last_error,
-            down=self.down,
-            rtt=channel.rtt,
-            sessions_configured=len(tunnel.sessions),
-            sessions_established=sum(session.established for session in tunnel.sessions),
-            sessions=tuple(self.session_views()) if sessions else (),
-        )
+        return snapshots.of_peer(self, sessions=sessions)
 
     def session_views(self) -> Iterator[SessionView]:
         """Go through snapshots of its sessions, each made when it is asked for."""
-        if self.current is None:
-            return self._idle_sessions()
-        return (session.view() for session in [*self.current.sessions])
-
-    def _idle_view(self, *, sessions: bool) -> TunnelView:
-        return TunnelView(
-            name=self.settings.name,
-            mode=Mode.SIGNALLED,
-            state=TunnelState.IDLE.value,
-            address=self.where.address,
-            peer_name=self.where.name,
-            peer_addresses=self.where.addresses,
-            name_problem=self.where.problem,
-            local_connection_id=0,
-            peer_connection_id=0,
-            peer_host_name=b"",
-            peer_router_id=0,
-            peer_vendor_name=b"",
-            ns=0,
-            nr=0,
-            window=0,
-            unacknowledged=0,
-            queued=0,
-            retransmissions=0,
-            authenticated=bool(self.settings.secrets),
-            initiator=self.settings.initiate,
-            hello_interval=self.settings.hello_interval,
-            since=self.since,
-            next_attempt=self.next_attempt,
-            last_error=PUT_DOWN if self.down else self._obstacle() or self.last_error,
-            down=self.down,
-            rtt=None,
-            sessions_configured=len(self.settings.sessions),
-            sessions_established=0,
-            sessions=tuple(self._idle_sessions()) if sessions else (),
-        )
-
-    def _obstacle(self) -> str:
-        """Why it is not known where to begin; empty where it is."""
-        return "" if self.where.addresses else self.where.problem
-
-    def _idle_sessions(self) -> Iterator[SessionView]:
-        return (
-            SessionView(
-                name=session.name,
-                tunnel=self.settings.name,
-                interface=session.interface,
-                remote_end_id=session.remote_end_id,
-                pseudowire_type=session.pseudowire_type,
-                state="idle",
-                local_session_id=0,
-                peer_session_id=0,
-                local_cookie_length=0,
-                peer_cookie_length=0,
-                mtu=0,
-                mtu_fixed=bool(session.mtu),
-                peer_circuit_up=True,
-                since=self.since,
-                last_error=self._errors.get(session.name, ""),
-            )
-            for session in self.settings.sessions
-        )
+        return snapshots.of_sessions(self)

@@ -6,13 +6,14 @@ describes exists.  Until then the message waits.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from l2tp_ctl.catalogue import Entry, Field
+from l2tp_ctl.core import call_messages
 from l2tp_ctl.core.acceptance import cookie_warning, refuse_call
+from l2tp_ctl.core.circuit import Circuit
 from l2tp_ctl.core.connection import message_name
-from l2tp_ctl.core.effects import DeletePwe, Pseudowire, SetPwe, StateChange
+from l2tp_ctl.core.effects import StateChange
 from l2tp_ctl.core.message import Message, MessageType, Result
 from l2tp_ctl.core.presence import fault
 from l2tp_ctl.core.results import CallResult, describe
@@ -28,7 +29,6 @@ from l2tp_ctl.core.tables import (
 )
 from l2tp_ctl.core.terms import CIRCUIT_UP, Terms
 from l2tp_ctl.core.timers import Timer
-from l2tp_ctl.core.views import SessionView
 
 if TYPE_CHECKING:
     from l2tp_ctl.core.tunnel import Tunnel
@@ -46,16 +46,10 @@ class Session:
         self.state = SessionState.IDLE
         self.since = now
         self.last_error = last_error
-        self.mtu = 0
         self.terms = Terms(settings, 0, b"")
+        self.circuit = Circuit(self.context, self)
         self._sender = True
         self._tie_breaker = b""
-        self._circuit_up = True
-        self._peer_circuit_up = True
-        self._pseudowire: Pseudowire | None = None
-        """What the helper was told last."""
-        self._request = 0
-        """The helper request that is not answered yet, 0 for none."""
         self._waiting: Message | None = None
         """The peer's message that goes on when the helper has answered."""
         self._timer: Timer | None = None
@@ -131,20 +125,20 @@ class Session:
                 self.close(refusal, now)
             case MessageType.SLI:
                 self._take_circuit_status(message)
-                self._set_link()
+                self.circuit.follow()
             case _:  # WEN tells of errors on the peer's circuit; it is counted, and asks for nothing
                 pass
 
     def pwe_answer(self, now: float, *, mtu: int, error: str) -> None:
         """Go on with what waited for the helper; a failure refuses it."""
-        self._request = 0
+        self.circuit.answered()
         message, self._waiting = self._waiting, None
         refusal = None
         if error:
             self._log(Entry.SET_PWE_PARAM_FAILED)
             refusal = Result(CallResult.NO_FACILITIES, text=f"set_pwe_param: {error}")
         else:
-            self.mtu = mtu
+            self.circuit.mtu = mtu
         if message is not None:
             good, bad = _EVENTS[MessageType(message.type)]
             self.fire(bad if refusal else good, now, result=refusal)
@@ -155,22 +149,19 @@ class Session:
         """Refuse what waits for the helper; what is established goes on without it."""
         if self._waiting is not None:
             self.pwe_answer(now, mtu=0, error="l2tp-kernel is away")
-        self._request = 0
+        self.circuit.answered()
 
     def helper_back(self) -> None:
         """Tell the helper again what should exist."""
-        if self._pseudowire is not None and not self._request:
-            self._set(self._pseudowire)
+        self.circuit.set_again()
 
     def link_changed(self, *, up: bool, now: float) -> None:
         """Tell the peer that our interface went up or down (RFC 3931, section 6.14)."""
-        if up != self._circuit_up:
-            self._circuit_up = up
+        if up != self.circuit.up:
+            self.circuit.up = up
             if self.state is SessionState.ESTABLISHED:
                 self._send_circuit_status(now)
-        if self._pseudowire is not None:
-            self._pseudowire = replace(self._pseudowire, up=up)
-            self._set_link(again=bool(self._request))  # what is still under way may undo what was done meanwhile
+        self.circuit.link_changed(up=up)
 
     def close(self, result: Result, now: float) -> None:
         """End the session from this side; it is called again later."""
@@ -236,7 +227,7 @@ class Session:
             case SessionAction.BECOME_RECIPIENT | SessionAction.CLEAN:
                 self._clean(now)
             case SessionAction.CDN_LOSER:
-                self.tunnel.refuse_call(loser, Result(CallResult.TIE), now)
+                call_messages.refuse(self.tunnel, loser, Result(CallResult.TIE), now)
             case SessionAction.CDN_CLEAN:
                 self._log_state(MessageType.CDN, sent=True)
                 self._submit(MessageType.CDN, now, result=result)
@@ -287,30 +278,16 @@ class Session:
             warning = cookie_warning(self.tunnel.settings.cookie_length, message)
             if warning is not None:
                 self._log(warning, msg_type=message_name(message.type))
-        pseudowire = self.terms.pseudowire(self.tunnel.connection, up=self._link_up)
-        if pseudowire == self._pseudowire:
+        pseudowire = self.terms.pseudowire(self.tunnel.connection, up=self.circuit.link_up)
+        if pseudowire == self.circuit.pseudowire:
             self.fire(good, now)
         else:
             self._waiting = message
-            self._set(pseudowire)
+            self.circuit.set(pseudowire)
 
     def _take_circuit_status(self, message: Message) -> None:
-        if message.circuit_status is None:
-            return
-        up = bool(message.circuit_status & CIRCUIT_UP)
-        if up != self._peer_circuit_up:
-            self._peer_circuit_up = up
-            self._log(Entry.PEER_CIRCUIT, name=self.settings.name, state="up" if up else "down")
-
-    @property
-    def _link_up(self) -> bool:
-        """Whether frames may pass: none do while either end's circuit is down (RFC 3931, section 5.4.5)."""
-        return self._circuit_up and self._peer_circuit_up
-
-    def _set_link(self, *, again: bool = False) -> None:
-        """Have the interface up, or down, as the two circuits are; ``again`` even if it should be so already."""
-        if self._pseudowire is not None and (again or self._pseudowire.up != self._link_up):
-            self._set(replace(self._pseudowire, up=self._link_up))
+        if self.circuit.take_status(message):
+            self._log(Entry.PEER_CIRCUIT, name=self.settings.name, state="up" if self.circuit.peer_up else "down")
 
     # ---- Messages of ours.
 
@@ -338,7 +315,7 @@ class Session:
         self.tunnel.submit(self.terms.message(message_type, **fields), now)
 
     def _send_circuit_status(self, now: float) -> None:
-        self._submit(MessageType.SLI, now, circuit_status=CIRCUIT_UP if self._circuit_up else 0)
+        self._submit(MessageType.SLI, now, circuit_status=CIRCUIT_UP if self.circuit.up else 0)
 
     # ---- Beginning, up, down, and what comes next.
 
@@ -350,18 +327,12 @@ class Session:
         self.context.sessions[local_id] = self
         self.terms = Terms(self.settings, local_id, self.context.entropy(self.tunnel.settings.cookie_length))
 
-    def _set(self, pseudowire: Pseudowire) -> None:
-        self.context.requests.pop(self._request, None)  # an earlier one's answer would tell nothing of this one
-        self._pseudowire = pseudowire
-        self._request = self.context.request(self)
-        self.context.effects.append(SetPwe(self._request, pseudowire))
-
     def _up(self, now: float) -> None:
         self._disarm()
         self._failures = 0
         self.last_error = ""
         self._log(Entry.SESSION_UP, name=self.settings.name, if_name=self.settings.interface)
-        if self.tunnel.connection.dialect.status_after_iccn or not self._circuit_up:
+        if self.tunnel.connection.dialect.status_after_iccn or not self.circuit.up:
             self._send_circuit_status(now)
 
     def _clean(self, now: float) -> None:
@@ -369,14 +340,10 @@ class Session:
         self._disarm()
         if self.terms.local_id:
             self._log(Entry.CLEANUP_SESSION, name=self.settings.name)
-        if self._pseudowire is not None:
-            self.context.effects.append(DeletePwe(self.settings.interface, self.terms.local_id))
+        self.circuit.remove(self.terms.local_id)
         self.context.sessions.pop(self.terms.local_id, None)
-        self.context.requests.pop(self._request, None)
-        self._pseudowire = self._waiting = None
+        self._waiting = None
         self._sender = True  # in no role: closing what has ended sends no second CDN
-        self._request = self.mtu = 0
-        self._circuit_up = self._peer_circuit_up = True
         if self.terms.local_id:
             self._log(Entry.DELETE_SESSION)
         self.terms = Terms(self.settings, 0, b"")
@@ -408,29 +375,6 @@ class Session:
     def _log_state(self, message_type: MessageType, *, sent: bool) -> None:
         entry = Entry.SEND_STATE if sent else Entry.RECEIVE_STATE
         self._log(entry, msg_type=message_type.text, state=self.state.value.upper())
-
-    def view(self) -> SessionView:
-        """Return a snapshot for people and programs."""
-        return SessionView(
-            name=self.settings.name,
-            tunnel=self.tunnel.settings.name,
-            interface=self.settings.interface,
-            remote_end_id=self.settings.remote_end_id,
-            pseudowire_type=self.settings.pseudowire_type,
-            state=self.state.value,
-            local_session_id=self.terms.local_id,
-            peer_session_id=self.terms.peer_id,
-            local_cookie_length=len(self.terms.local_cookie),
-            peer_cookie_length=len(self.terms.peer_cookie),
-            mtu=self.mtu,
-            mtu_fixed=bool(self.settings.mtu),
-            peer_circuit_up=self._peer_circuit_up,
-            since=self.since,
-            last_error=self.last_error,
-            pseudowire=self._pseudowire,
-            pending=bool(self._request),
-            circuit_up=self._circuit_up,
-        )
 
 
 _EVENTS = {

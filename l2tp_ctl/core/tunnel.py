@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Protocol, assert_never
 
 from l2tp_ctl.catalogue import Entry, Field
-from l2tp_ctl.core.acceptance import Refusal, find_session, refuse_connection
+from l2tp_ctl.core import call_messages
+from l2tp_ctl.core.acceptance import Refusal, refuse_connection
 from l2tp_ctl.core.connection import Connection, message_name
 from l2tp_ctl.core.context import Context
 from l2tp_ctl.core.effects import StateChange
+from l2tp_ctl.core.keepalive import Keepalive
 from l2tp_ctl.core.message import Message, MessageType, Result
 from l2tp_ctl.core.presence import fault
 from l2tp_ctl.core.results import CallResult, GeneralError, StopResult, describe
@@ -23,17 +24,6 @@ PSEUDOWIRE_CAPABILITIES = (5, 4)
 """Ethernet and Ethernet VLAN (RFC 4719, section 2.1)."""
 
 VENDOR_NAME = b"l2tpd"
-
-_OF_A_SESSION = frozenset({MessageType.ICRP, MessageType.ICCN, MessageType.CDN, MessageType.WEN, MessageType.SLI})
-_BEFORE_AN_ANSWER = frozenset({MessageType.CDN, MessageType.WEN, MessageType.SLI})
-"""What a peer may send as soon as it has sent ICRQ (RFC 3931, section 5.4.4; RFC 4719, section 2.3)."""
-
-_OUTGOING = {
-    MessageType.OCRQ: Entry.NOT_SUPPORT_OCRQ,
-    MessageType.OCRP: Entry.NOT_SUPPORT_OCRP,
-    MessageType.OCCN: Entry.NOT_SUPPORT_OCCN,
-}
-"""The outgoing call model is not used for Ethernet (RFC 4719, section 2.2)."""
 
 _RECEIVED = {
     TunnelEvent.SCCRQ_OK: MessageType.SCCRQ,
@@ -80,7 +70,7 @@ class Tunnel:
         self._rival = connection
         """The connection whose SCCRQ crossed ours last."""
         self._setup: Timer | None = None
-        self._hello: Timer | None = None
+        self._keepalive = Keepalive()
         self._adopt(connection)
 
     @property
@@ -142,14 +132,8 @@ class Tunnel:
         elif not self.established:
             state = self.state.value.upper()
             self.log(Entry.RECEIVE_BUT_IGNORED, msg_type=message.type.text, state=state)
-        elif message.type in _OUTGOING:
-            self.log(_OUTGOING[message.type], func="receive")
-            result = Result(CallResult.NO_FACILITIES_EVER, text="outgoing calls are not used")
-            self.refuse_call(message.local_session_id, result, now)
-        elif message.type is MessageType.ICRQ:
-            self._receive_icrq(message, now)
-        elif message.type in _OF_A_SESSION:
-            self._receive_for_session(message, now)
+        elif message.type in call_messages.OF_CALLS:
+            call_messages.receive(self, message, now)
         elif (problem := fault(message)) is not None:
             self.close(Result(StopResult.ERROR, problem.error, problem.text), now)
         else:
@@ -173,10 +157,8 @@ class Tunnel:
         """Take over settings that differ in what may change under a living control connection, or in sessions."""
         self.settings = settings
         self.connection.reconfigure(settings)
-        if self._hello is not None:
-            self._hello.cancel()
         if self.established:
-            self._arm_hello(now)
+            self._keepalive.start(self.connection, now)
         for session in [*self.sessions]:
             if session.settings not in settings.sessions:
                 self.sessions.remove(session)
@@ -194,16 +176,6 @@ class Tunnel:
     def submit(self, message: Message, now: float) -> None:
         """Send a message reliably and in order."""
         self.connection.submit(message, now)
-
-    def refuse_call(self, peer_id: int | None, result: Result, now: float) -> None:
-        """Send a CDN for a call of the peer's, by its session id if it told one; no session of ours stands for it."""
-        refusal = Message(
-            type=MessageType.CDN,
-            result=result,
-            local_session_id=self.context.session_id(),
-            remote_session_id=peer_id or 0,
-        )
-        self.submit(refusal, now)
 
     # ---- The table's machine.
 
@@ -310,36 +282,6 @@ class Tunnel:
             self.log(Entry.CANNOT_HANDLE_MESSAGE, msg_type=name)
             self.close(Result(StopResult.ERROR, GeneralError.UNKNOWN_AVP, f"unknown message type {name}"), now)
 
-    def _receive_icrq(self, message: Message, now: float) -> None:
-        self.called = now
-        problem = fault(message)
-        if problem is not None:
-            self.log(Entry.FAILED_TO_NEW_SESSION)
-            refusal = Result(CallResult.ERROR, problem.error, problem.text)
-            self.refuse_call(message.local_session_id, refusal, now)
-            return
-        settings = find_session(self.settings.sessions, message)
-        if settings is None:
-            self.log(Entry.REMOTE_END_ID_MISMATCH, msg_type="ICRQ")
-            identifier = (message.remote_end_id or b"").decode("ascii", "backslashreplace")
-            self.log(Entry.CANNOT_FIND_SESSION_CONFIG, id=identifier)
-            self.refuse_call(message.local_session_id, Result(CallResult.FORWARDER, text="unknown Remote End ID"), now)
-            return
-        for session in self.sessions:
-            if session.settings == settings:  # another object where the configuration was read again
-                session.receive_icrq(message, now)
-
-    def _receive_for_session(self, message: Message, now: float) -> None:
-        session = self.context.sessions.get(message.remote_session_id or 0)
-        if message.type in _BEFORE_AN_ANSWER and not message.remote_session_id and message.local_session_id:
-            # Before our first answer the peer knows only its own session id.
-            session = next((s for s in self.sessions if s.terms.peer_id == message.local_session_id), None)
-        if session is not None and session.tunnel is self:
-            session.receive(message, now)
-        elif message.type is not MessageType.CDN:
-            result = Result(CallResult.ERROR, GeneralError.SESSION_ID, "no such session")
-            self.refuse_call(message.local_session_id, result, now)
-
     # ---- Messages of ours.
 
     def _send_opening(self, message_type: MessageType, now: float, *, tie_breaker: bytes | None = None) -> None:
@@ -391,7 +333,7 @@ class Tunnel:
         self.called = now
         self.last_error = ""
         self.log(Entry.TUNNEL_UP, tun_name=self.settings.name, address=str(self.connection.address))
-        self._arm_hello(now)
+        self._keepalive.start(self.connection, now)
         self.owner.established(self, now)
         for session in self.sessions:
             if not self.initiator:
@@ -422,9 +364,9 @@ class Tunnel:
         self._setup = self.context.timers.at(now + self.context.limits.setup, self._setup_expired)
 
     def _disarm(self) -> None:
-        for timer in (self._setup, self._hello):
-            if timer is not None:
-                timer.cancel()
+        self._keepalive.stop()
+        if self._setup is not None:
+            self._setup.cancel()
 
     def _setup_expired(self, now: float) -> None:
         self.close(Result(StopResult.STATE, text="setup timed out"), now)
@@ -432,21 +374,6 @@ class Tunnel:
     def _delivery_failed(self, now: float) -> None:
         self.log(Entry.SEND_FAILED_TUNNEL_SHUTDOWN)
         self.give_up("the peer does not answer", now)
-
-    def _arm_hello(self, now: float) -> None:
-        if self.settings.hello_interval is not None:
-            silence = self.context.spread(self.settings.hello_interval)
-            self._hello = self.context.timers.at(now + silence, partial(self._say_hello, silence))
-
-    def _say_hello(self, silence: float, now: float) -> None:
-        """Ask for a sign of life after so many silent seconds (RFC 3931, section 4.4)."""
-        due = self.connection.last_received + silence
-        if due > now:
-            self._hello = self.context.timers.at(due, partial(self._say_hello, silence))
-            return
-        if self.connection.channel.idle:
-            self.submit(Message(type=MessageType.HELLO), now)
-        self._arm_hello(now)
 
     # ---- What people see.
 
