@@ -286,6 +286,7 @@ def test_version(daemons: Daemons) -> None:
     assert (done.returncode, done.stdout) == (0, "l2tp-admin 0.1.0\n")
 
 
+@pytest.mark.usefixtures("measured")
 def test_show_tunnels_in_a_pipe_costs_little_and_imports_no_rich(daemons: Daemons) -> None:
     def processor_time() -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

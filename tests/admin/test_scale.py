@@ -56,7 +56,8 @@ def configuration(daemons: Daemons) -> str:
 
 
 @pytest.fixture(scope="module")
-def large() -> Iterator[Large]:
+def large(measured: None) -> Iterator[Large]:
+    del measured
     with open_directory() as directory:
         daemons = Daemons(directory)
         file = directory / "l2tpd.toml"

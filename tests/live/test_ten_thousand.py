@@ -26,7 +26,8 @@ pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
-def large() -> Iterator[scale.Scale]:
+def large(measured: None) -> Iterator[scale.Scale]:
+    del measured
     with scale.running(TUNNELS, SESSIONS) as made:
         made.wait_until_up(timeout=300)
         yield made
