@@ -224,8 +224,8 @@ class Limits:
     """AVPs in one message."""
     message: int = 65535
     """Octets of one control message."""
-    send_queue: int = 1024
-    """Messages waiting for the window, for one control connection."""
+    send_queue: int = 32768
+    """Messages waiting for the window, for one control connection: three of each of ten thousand sessions."""
     retransmit_first: float = 1.0
     """Seconds before the first retransmission (RFC 3931, section 4.2)."""
     retransmit_cap: float = 8.0

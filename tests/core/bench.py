@@ -104,6 +104,7 @@ class Bench:
         """Where each host name leads, or why nowhere; one that is not there has no answer."""
         self.asked: list[tuple[float, LookUp]] = []
         """When each name was looked up."""
+        self._settling = False
 
     # ---- The endpoint's life.
 
@@ -131,11 +132,17 @@ class Bench:
 
     def settle(self) -> None:
         """Do what the endpoint wants, until it wants nothing more."""
-        while effects := self.endpoint.take_effects():
-            for effect in effects:
-                self._do(effect)
-            for far in [*self.far.values()]:
-                far.react()
+        if self._settling:
+            return  # a far end that reacts: the loop goes on with what comes of it
+        self._settling = True
+        try:
+            while effects := self.endpoint.take_effects():
+                for effect in effects:
+                    self._do(effect)
+                for far in [*self.far.values()]:
+                    far.react()
+        finally:
+            self._settling = False
 
     def _do(self, effect: Effect) -> None:
         match effect:

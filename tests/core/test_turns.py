@@ -83,6 +83,23 @@ def test_more_sessions_than_the_send_queue_holds() -> None:
     assert (bench.tunnel.state, states(bench)) == ("established", ["established"] * 10)
 
 
+def test_more_sessions_ended_at_once_than_a_queue_once_held() -> None:
+    """1,024 messages were all that could wait: taking out more sessions ended their control connection with them."""
+    many = [session(f"s{number}") for number in range(2000)]
+    bench, far = initiated(*many)
+    for number in range(len(many)):
+        while far.inbox[0].type is not MessageType.ICRQ:
+            far.inbox.pop(0)
+        far.accept(0x1000 + number)
+    assert set(states(bench)) == {"established"}
+    far.inbox.clear()
+    bench.endpoint.reload([tunnel(many[0], initiate=True)], bench.now)
+    bench.settle()
+    bench.run(1.0)
+    assert len([one for one in far.inbox if one.type is MessageType.CDN]) == len(many) - 1
+    assert (bench.tunnel.state, states(bench)) == ("established", ["established"])
+
+
 def test_the_peers_call_for_a_session_that_waits_for_its_turn() -> None:
     bench, far = initiated(*TEN, limits=Limits(calls=1))
     assert calls(far) == [b"s0"]
