@@ -21,18 +21,24 @@ if TYPE_CHECKING:
 
 AGAIN = 0.5
 """Seconds until a process that has ended is started again."""
+MOMENT = 0.02
+"""Seconds until there is another look whether a socket is there."""
 BAD_CONFIGURATION = 2
 """Exit status of a process whose file has mistakes, which do not go away by trying again."""
 PATIENCE = 10.0
-"""Seconds for one process to end when it is told to."""
+"""Seconds for one process to end when it is told to, or to have its socket."""
 
 
 class Child(NamedTuple):
-    """One of them: its name, its command line, and whether it has a file that SIGHUP lets it read again."""
+    """One of them: its name, its command line, and whether it has a file that SIGHUP lets it read again.
+
+    ``asks`` is the socket of another that it asks as soon as it has started.
+    """
 
     name: str
     command: list[str]
     reloads: bool
+    asks: Path | None = None
 
 
 class Settings(NamedTuple):
@@ -76,11 +82,21 @@ def _children(settings: Settings) -> list[Child]:
             shutil.chown(directory, settings.user)
     files = ["--policy", str(settings.policy), "--runtime-directory", str(kernel)]
     sockets = ["--listen", str(listen / "admin.sock"), "--control", str(control / "admin.sock")]
-    answers = ["--listen", str(resolver / "resolver.sock")]
+    answers = resolver / "resolver.sock"
+    answers.unlink(missing_ok=True)
     return [
         Child("l2tp-kernel", [*python, "l2tp_kernel.main", *files], reloads=True),
-        Child("l2tp-resolver", [*python, "l2tp_admin.main", "resolve", *answers, *become], reloads=False),
-        Child("l2tp-ctl", [*python, "l2tp_ctl.main", "--config", str(settings.config), *become], reloads=True),
+        Child(
+            "l2tp-resolver",
+            [*python, "l2tp_admin.main", "resolve", "--listen", str(answers), *become],
+            reloads=False,
+        ),
+        Child(
+            "l2tp-ctl",
+            [*python, "l2tp_ctl.main", "--config", str(settings.config), *become],
+            reloads=True,
+            asks=answers,
+        ),
         Child("l2tp-admin", [*python, "l2tp_admin.main", "serve", *sockets, *roles, *become], reloads=False),
     ]
 
@@ -104,6 +120,9 @@ async def _supervise(children: list[Child]) -> int:
     loop.add_signal_handler(signal.SIGHUP, reload)
 
     async def keep(child: Child) -> None:
+        patience = loop.time() + PATIENCE
+        while child.asks is not None and not child.asks.exists() and loop.time() < patience and not stopping.done():
+            await asyncio.wait([stopping], timeout=MOMENT)
         while not stopping.done():
             try:
                 with _hangup_held_back():
