@@ -4,11 +4,14 @@ PYTHON        ?= python3
 SEEDS         ?= 1000
 ENCAPSULATION ?= udp
 PYTEST        ?=
+# Test processes at one time: half of the tests wait for a clock.
+JOBS          ?= auto
 FULL          ?=
 MODULES       ?=
 SECONDS       ?= 60
 ROUNDS        ?=
 BIN           := .venv/bin
+IN_PARALLEL   := --numprocesses=$(JOBS) --dist=loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help test test-debian test-kernel test-systemd deb docs demo demo-stop lint sim fuzz mutation bench bench-sessions bench-kernel clean pictures
@@ -18,11 +21,12 @@ help: ## List the targets
 
 test: ## Prepare what is missing and run every test (PYTEST="-k words" chooses)
 	@$(PYTHON) tools/prepare.py
-	@$(BIN)/python $(if $(COVERAGE),-m coverage run) -m pytest $(PYTEST)
+	@$(BIN)/python $(if $(COVERAGE),-m coverage run) -m pytest $(IN_PARALLEL) $(PYTEST)
 
 test-debian: ## The tests that meet libraries, on Debian's own versions of them
 	@$(PYTHON) tools/prepare.py
-	@.venv-debian/bin/python -m pytest tests/kernel tests/forwarder tests/runtime tests/admin tests/catalogue tests/live $(PYTEST)
+	@.venv-debian/bin/python -m pytest $(IN_PARALLEL) \
+		tests/kernel tests/forwarder tests/runtime tests/admin tests/catalogue tests/live $(PYTEST)
 
 test-kernel: ## The kernel plane in Debian's kernel, under emulation (root on Debian; FULL=1 tries all combinations)
 	@$(PYTHON) tools/prepare.py

@@ -19,6 +19,8 @@ burst, create only
     The same without MTU and up.
 ip -batch
     One iproute2 process, with its start, that reads ``l2tp add session`` and ``link set ... mtu ... up`` for each.
+
+Before that TCP runs through one pseudowire, on each forwarding plane.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from typing import TYPE_CHECKING
 import msgpack
 
 from l2tp_kernel.schema import MAX_BATCH, Encapsulation, Listener, Plane, PweParam, Verb
+from tests.guest.ends import helpers, iperf3, join, ping
 from tests.kernel.helper import POLICY, running
 from tests.support.helper_client import result
 from tests.support.netns import Namespace, veth_pair
@@ -204,8 +207,23 @@ def measure(name: str, count: int) -> float:
     return seconds
 
 
+def throughput(plane: Plane) -> float:
+    """Mbit/s by TCP through one pseudowire between two hosts."""
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        veth_pair("bench") as hosts,
+        helpers(hosts, Path(directory)) as ends,
+    ):
+        join(ends, "udp4", (plane, plane))
+        ping(ends[0], 100)
+        return iperf3(ends, Path(directory, "iperf3.log"), seconds=3)
+
+
 def main() -> None:
     """Print medians, and ratios to the burst."""
+    for plane in (Plane.KERNEL, Plane.USERSPACE):
+        rates = [throughput(plane) for _ in range(ROUNDS)]
+        print(f"TCP, {plane.name.lower()} plane: {statistics.median(rates):.0f} Mbit/s, median of {ROUNDS}", flush=True)
     rounds, *sizes = [int(each) for each in sys.argv[1:]] or [ROUNDS]
     for count in sizes or SESSIONS:
         seconds: dict[str, list[float]] = {name: [] for name in CONTESTANTS}

@@ -37,7 +37,7 @@ FOR_PACKAGE = [
 FOR_MACHINES = ["apparmor", "debootstrap", "lintian", "man-db", "mandoc", "systemd"]
 PEERS = ["prometheus", "softether-common", "softether-vpncmd", "softether-vpnserver"]
 
-TEST_TOOLS = ["hypothesis>=6.100", "pytest>=8", "pytest-timeout>=2.3"]
+TEST_TOOLS = ["hypothesis>=6.100", "pytest>=8", "pytest-timeout>=2.3", "pytest-xdist>=3.6"]
 """What .venv-debian takes from PyPI."""
 
 EDITABLE = ["--config-settings=editable_mode=compat", "--editable"]

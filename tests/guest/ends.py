@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -161,6 +162,17 @@ def ping(end: End, *sizes: int, address: str = "", count: int = 1) -> None:
     poll(lambda: end.host.run("ping", "-c1", "-W1", target, check=False).returncode == 0, "the first ping", timeout=4)
     for size in sizes:
         end.host.ping(target, f"-s{size}", count=count)
+
+
+def iperf3(ends: tuple[End, End], log: Path, *, seconds: int) -> float:
+    """Mbit/s that arrive of what the first end sends by TCP through the pseudowire."""
+    left, right = ends
+    with right.host.start("iperf3", "--server", "--one-off", "--forceflush", log=log) as server:
+        server.wait_for_log("listening")
+        command = ("iperf3", "--client", "198.51.100.2", "--time", seconds, "--json")
+        told = json.loads(left.host.run(*command, timeout=30).stdout)["end"]
+    assert told["sum_received"]["bytes"] > 0.5 * told["sum_sent"]["bytes"]
+    return float(told["sum_received"]["bits_per_second"]) / 1e6
 
 
 @contextlib.contextmanager

@@ -10,13 +10,10 @@ import pytest
 
 from l2tp_kernel.schema import EventKind, Plane, Reason, Verb
 from tests.guest.ends import SHAPES, SUBLAYER, End, join, ping
-from tests.kernel.test_live_ends import iperf3
 from tests.support.helper_client import FailedError, RefusedError
 from tests.support.netns import poll
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from l2tp_kernel.schema import PweParam
     from tests.support.planes import Planes
 
@@ -198,16 +195,3 @@ def test_the_last_descriptor_takes_everything_away(ends: tuple[End, End]) -> Non
     assert left.host.ip("l2tp show tunnel") == ""
     left.close()
     left.start()
-
-
-def test_the_kernel_is_faster_than_a_process(ends: tuple[End, End], tmp_path: Path, repository: Path) -> None:
-    rates = {}
-    for plane in (Plane.KERNEL, Plane.USERSPACE):
-        join(ends, "udp4", (plane, plane))
-        ping(ends[0], 100)
-        rates[plane] = iperf3(ends, tmp_path / plane.name, seconds=3)
-        for end in ends:
-            end.clear()
-    told = f"TCP through a pseudowire, Mbit/s: kernel {rates[Plane.KERNEL]:.1f}, userspace {rates[Plane.USERSPACE]:.1f}"
-    (repository / "build" / "guest" / "results" / "throughput.txt").write_text(told + "\n")
-    assert rates[Plane.KERNEL] > rates[Plane.USERSPACE]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import pytest
 
 from l2tp_kernel.schema import Counters, Plane, Verb
 from tests.forwarder.ends import Wire, frame
-from tests.guest.ends import SHAPES, TRANSPORTS, End, join, ping, set_both
+from tests.guest.ends import SHAPES, TRANSPORTS, End, iperf3, join, ping, set_both
 from tests.support.planes import FULL
 
 if TYPE_CHECKING:
@@ -83,17 +82,6 @@ def test_pings_of_every_size_are_answered(ends: tuple[End, End], planes: Planes,
 def test_iperf3_runs_through_it(ends: tuple[End, End], planes: Planes, tmp_path: Path) -> None:
     join(ends, "udp4", planes)
     assert iperf3(ends, tmp_path / "iperf3.log", seconds=2) > 0.1
-
-
-def iperf3(ends: tuple[End, End], log: Path, *, seconds: int) -> float:
-    """Mbit/s that arrive of what the first end sends by TCP."""
-    left, right = ends
-    with right.host.start("iperf3", "--server", "--one-off", "--forceflush", log=log) as server:
-        server.wait_for_log("listening")
-        command = ("iperf3", "--client", "198.51.100.2", "--time", seconds, "--json")
-        told = json.loads(left.host.run(*command, timeout=30).stdout)["end"]
-    assert told["sum_received"]["bytes"] > 0.5 * told["sum_sent"]["bytes"]
-    return float(told["sum_received"]["bits_per_second"]) / 1e6
 
 
 @alike
