@@ -32,7 +32,8 @@ LIBRARIES = [
 ]  # fmt: skip
 FOR_TESTS = [*BASICS, "ethtool", "iperf3", "iputils-ping", "tshark", *LIBRARIES]
 FOR_PACKAGE = [
-    "debhelper", "dh-python", "pybuild-plugin-pyproject", "python3-all", "python3-click", "python3-setuptools",
+    "build-essential", "debhelper", "dh-python", "pybuild-plugin-pyproject", "python3-all", "python3-click",
+    "python3-setuptools",
 ]  # fmt: skip
 FOR_MACHINES = ["apparmor", "debootstrap", "lintian", "man-db", "mandoc", "systemd"]
 PEERS = ["prometheus", "softether-common", "softether-vpncmd", "softether-vpnserver"]
