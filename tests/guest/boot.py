@@ -2,7 +2,8 @@
 
 ``python -m tests.guest.boot [--full] [PYTHON] [PYTEST ARGUMENT...]`` as root on Debian.  Without tests among the
 arguments those of :data:`TESTS` run, on the kernel plane and between both planes; ``--full`` adds the userspace plane
-and all combinations.  ``--module MODULE [ARGUMENT...]`` runs another module of the checkout instead of the tests.
+and all combinations.  ``--module MODULE [ARGUMENT...]`` runs another module of the checkout instead of the tests;
+``--prepare`` alone installs and unpacks what is missing, and boots nothing.
 PYTHON is Debian's own with Debian's libraries unless given: it is the fastest there.  Variables L2TPD_TEST_* of the
 environment are passed on.
 
@@ -59,7 +60,7 @@ PACKAGES = {
 }
 """Debian's package of each program that the guest or its start needs."""
 
-SECONDS, SECONDS_FULL = 1500, 5400
+SECONDS, SECONDS_FULL = 1800, 5400
 """After which the guest is ended."""
 PATIENCE = 8
 """How many times longer than usual the tests wait in there."""
@@ -92,6 +93,9 @@ def main() -> int:
         print("guest: needs root on Debian", file=sys.stderr)
         return 1
     arguments = sys.argv[1:]
+    if arguments == ["--prepare"]:
+        prepare_kernel()
+        return 0
     full = "--full" in arguments
     python = next((each for each in arguments if each.endswith("python")), PYTHON)
     report = [each.removeprefix("--junitxml=") for each in arguments if each.startswith("--junitxml=")]
@@ -116,8 +120,6 @@ def main() -> int:
     command = rest[1:] if module else [*pytest, *rest]
     ended = boot(image, [python, "-m", *command], settings, SECONDS_FULL if full or module else SECONDS)
     print(f"guest: {time.monotonic() - began:.0f} s in all", flush=True)
-    for told in RESULTS.glob("*.txt"):
-        print(told.read_text(), end="")
     if report and REPORT.exists():
         shutil.copy(REPORT, report[-1])
     status = RESULTS / "status"
