@@ -112,7 +112,7 @@ def main() -> int:
     if full:
         settings["L2TPD_TEST_FULL"] = "1"
     settings |= {name: value for name, value in os.environ.items() if name.startswith("L2TPD_TEST_")}
-    pytest = ["pytest", "-p", "no:hypothesispytest", f"--junitxml={REPORT}", "-o", f"cache_dir={CACHE}"]
+    pytest = ["pytest", "-v", "-p", "no:hypothesispytest", f"--junitxml={REPORT}", "-o", f"cache_dir={CACHE}"]
     began = time.monotonic()
     image = prepare_kernel()
     compile_all(python, settings, [] if module else rest)
