@@ -60,7 +60,7 @@ PACKAGES = {
 }
 """Debian's package of each program that the guest or its start needs."""
 
-SECONDS, SECONDS_FULL = 1800, 5400
+SECONDS, SECONDS_FULL = 2100, 5400
 """After which the guest is ended."""
 PATIENCE = 8
 """How many times longer than usual the tests wait in there."""
