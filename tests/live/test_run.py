@@ -49,7 +49,11 @@ class Container(NamedTuple):
     def command_lines(self) -> dict[int, str]:
         """Command line of each process, or the title that it has given itself, by its pid."""
         pids = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode() for pid in pids}
+        lines = {}
+        for pid in pids:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended since
+                lines[int(pid)] = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode()
+        return lines
 
     def children(self) -> dict[str, int]:
         """Pid of each process by the name that its title begins with."""
