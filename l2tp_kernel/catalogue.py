@@ -42,12 +42,6 @@ class Line(Enum):
     BRIDGE_JOINED = NOTICE, "{interface}: put into the bridge {bridge}"
     TUNNEL_DELETED_BY_OTHERS = NOTICE, "tunnel {number}: deleted by somebody else"
 
-    @property
-    def priority(self) -> int:
-        """The priority that this line always has."""
-        return self.value[0]
-
-    @property
-    def template(self) -> str:
-        """The ``str.format`` template of the line."""
-        return self.value[1]
+    def __init__(self, priority: int, template: str) -> None:
+        self.priority = priority
+        self.template = template

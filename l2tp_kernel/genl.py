@@ -119,7 +119,7 @@ class L2tp:
 
     def carry_out(self, requests: Sequence[bytes]) -> list[OSError | None]:
         """Have many of the requests below carried out in order, and give the error of each."""
-        return self._netlink.burst([Request(self._family, each) for each in requests])
+        return self._netlink.burst(self._family, requests)
 
     def create_tunnel(self, number: int, peer_number: int, encapsulation: int, descriptor: int) -> Tunnel:
         """Make a tunnel of a socket that is bound and connected; it ends when the last descriptor is closed."""

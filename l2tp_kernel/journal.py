@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import socket
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from l2tp_kernel.catalogue import Line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def log(line: Line, **fields: object) -> None:
@@ -16,6 +22,17 @@ def log(line: Line, **fields: object) -> None:
     if not text.isprintable():
         text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
     sys.stderr.write(f"<{line.priority}>{text}\n")  # which is never buffered beyond a line
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Write the lines of a block in one go at its end: there may be hundreds."""
+    lines = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(lines):
+            yield
+    finally:
+        sys.stderr.write(lines.getvalue())
 
 
 class Complaints:

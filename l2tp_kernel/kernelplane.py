@@ -149,7 +149,7 @@ class KernelPlane:
         )
         half_made: list[genl.Session] = []
         for (interface, session), failure in zip(wanted.items(), errors, strict=True):
-            number = known.get(interface) or (0 if failure else _index(interface))
+            number = known.get(interface) or (0 if failure else self._links.number(interface))
             if number and not failure:
                 self._sessions[interface] = _Made(session, number)
                 self._tunnels[session.tunnel].interfaces.add(interface)
@@ -290,14 +290,6 @@ class KernelPlane:
             kernelsockets.retire(tunnel.socket)
             tunnel.socket = None
         self._news.append(TunnelSocket(tunnel.listener, tunnel.number, None))
-
-
-def _index(interface: str) -> int:
-    """Index of an interface that has just been made, 0 if somebody has already removed or renamed it."""
-    try:
-        return socket.if_nametoindex(interface)
-    except OSError:
-        return 0
 
 
 def _session(tunnel: int, param: PweParam) -> genl.Session:

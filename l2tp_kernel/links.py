@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from l2tp_kernel import netlink
 from l2tp_kernel.netlink import Request
+from l2tp_kernel.sockets import drop_without
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,14 +25,19 @@ _IFLA_INFO_KIND = 1
 _SKIP_STATISTICS = 8  # of what IFLA_EXT_MASK asks for
 _IFLA_STATS_LINK_64 = 1
 _RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_METRICS, _RTAX_MTU = 1, 2, 4, 8, 2
-_SIOCGIFNAME = 0x8910
+_SIOCGIFNAME, _SIOCGIFINDEX = 0x8910, 0x8933
 
 _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, mask of flags to change
 _CHANGE = struct.Struct("=4xH10xBxxxi")  # of struct nlmsghdr the kind of message, of ifinfomsg family and index
 _HEADER = 16  # octets of struct nlmsghdr
+_NEWS = drop_without(_IFLA_LINKINFO, _HEADER + _LINK.size, kind=_RTM_NEWLINK, word=_HEADER + 12)
+"""What changes flags, removes, or is of a kind with a name, such as bridges.
+
+Three messages come for each session that is made, and this leaves one of them.
+"""
 _ROUTE = struct.Struct("=BBB9x")  # struct rtmsg: family and lengths of the prefixes
 _STATISTICS = struct.Struct("=4xII")  # struct if_stats_msg: index, mask of what is wanted
-_IFREQ = struct.Struct("=16xi20x")  # struct ifreq: name and index
+_IFREQ = struct.Struct("=16si20x")  # struct ifreq: name and index
 _COUNTERS = struct.Struct("=8Q")  # the first of struct rtnl_link_stats64
 
 
@@ -105,7 +111,7 @@ class Links:
 
     def __init__(self) -> None:
         self._netlink = netlink.Netlink(socket.NETLINK_ROUTE)
-        self._monitor = netlink.Monitor(socket.NETLINK_ROUTE, groups=_RTMGRP_LINK)
+        self._monitor = netlink.Monitor(socket.NETLINK_ROUTE, groups=_RTMGRP_LINK, keep=_NEWS)
 
     def close(self) -> None:
         """Close both sockets."""
@@ -118,11 +124,19 @@ class Links:
 
     def name(self, number: int) -> str:
         """Name of the interface with an index, empty if there is none."""
+        return netlink.string(self._ioctl(_SIOCGIFNAME, b"", number)[0])
+
+    def number(self, name: str) -> int:
+        """Index of the interface with a name, 0 if there is none."""
+        return self._ioctl(_SIOCGIFINDEX, name.encode(), 0)[1]
+
+    def _ioctl(self, request: int, name: bytes, number: int) -> tuple[bytes, int]:
+        """Have an interface's name and index told by either, both empty if there is none: faster than by netlink."""
         try:
-            return netlink.string(fcntl.ioctl(self._netlink.fileno(), _SIOCGIFNAME, _IFREQ.pack(number))[:16])
+            return _IFREQ.unpack(fcntl.ioctl(self._netlink.fileno(), request, _IFREQ.pack(name, number)))
         except OSError as error:
             if error.errno == errno.ENODEV:
-                return ""
+                return b"", 0
             raise
 
     def find(self, which: str | int) -> Link | None:
@@ -141,7 +155,7 @@ class Links:
 
     def configure(self, settings: Sequence[Setting]) -> list[OSError | None]:
         """Set many interfaces, and give the error of each: one that fails may be half set."""
-        return self._netlink.burst([set_link(each) for each in settings])
+        return self._netlink.burst(_RTM_NEWLINK, [set_link(each) for each in settings])
 
     def traffic(self) -> dict[int, Traffic]:
         """Counters of every interface, by index."""
@@ -161,9 +175,10 @@ class Links:
         return min(link.mtu, netlink.integer(metrics.get(_RTAX_MTU)) or link.mtu, 65535)
 
     def changes(self) -> dict[int, Link | None]:
-        """Give what changed or came since the last call, as it is now, by index; None for what went.
+        """Give what was set up or down since the last call, as it is now, by index; None for what went.
 
-        OSError ENOBUFS if some was lost.
+        What Linux knows by a kind, such as bridges, is among it too when it comes, and after any change.  OSError
+        ENOBUFS if some was lost.
         """
         latest: dict[int, bytes | None] = {}
         for packet in self._monitor.packets():
@@ -179,8 +194,8 @@ def get_link(which: str | int) -> Request:
     return Request(_RTM_GETLINK, _LINK.pack(0, 0, number, 0, 0) + netlink.u32(_IFLA_EXT_MASK, _SKIP_STATISTICS) + name)
 
 
-def set_link(setting: Setting) -> Request:
-    """Set what is not None."""
+def set_link(setting: Setting) -> bytes:
+    """Give the body of an RTM_NEWLINK that sets what is not None."""
     body = _LINK.pack(0, 0, setting.number, _IFF_UP * bool(setting.up), _IFF_UP * (setting.up is not None))
     if setting.mtu is not None:
         body += netlink.u32(_IFLA_MTU, setting.mtu)
@@ -188,7 +203,7 @@ def set_link(setting: Setting) -> Request:
         body += netlink.text(_IFLA_IFALIAS, setting.label)
     if setting.master is not None:
         body += netlink.u32(_IFLA_MASTER, setting.master)
-    return Request(_RTM_NEWLINK, body)
+    return body
 
 
 def get_route(peer: bytes, source: bytes) -> Request:

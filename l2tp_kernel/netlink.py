@@ -18,6 +18,8 @@ from l2tp_kernel.sockets import attach_filter, keep_octet, set_buffers
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from l2tp_kernel.sockets import Instruction
+
 BURST = 128
 """Requests in one packet; their errors fit in the receive buffer, even if every one of them fails."""
 RECEIVE_BUFFER = 8 << 20
@@ -112,16 +114,16 @@ class Netlink:
         """Return its descriptor, which also takes the ioctls of network interfaces."""
         return self._socket.fileno()
 
-    def burst(self, requests: Sequence[Request]) -> list[OSError | None]:
-        """Have many requests carried out in order, and give the error of each, None where it was done.
+    def burst(self, kind: int, bodies: Sequence[bytes]) -> list[OSError | None]:
+        """Have many requests of a kind carried out in order, and give the error of each, None where it was done.
 
         Only the last one of a packet asks to be acknowledged.  The kernel tells every error all the same, and goes on.
         """
         errors: list[OSError | None] = []
-        for start in range(0, len(requests), BURST):
-            part = requests[start : start + BURST]
+        for start in range(0, len(bodies), BURST):
+            part = bodies[start : start + BURST]
             try:
-                told = {position: _error(code) for position, code, _ in self._exchange(part, _ACK) if code}
+                told = {position: _error(code) for position, code, _ in self._exchange(kind, part, _ACK) if code}
             except OSError as error:  # no answer: nobody knows what was done
                 errors += [error] * len(part)
             else:
@@ -139,31 +141,30 @@ class Netlink:
 
     def _answers(self, request: Request, flags: int) -> list[bytes]:
         answers = []
-        for _, code, body in self._exchange([request], flags):
+        for _, code, body in self._exchange(request.kind, [request.body], flags):
             if code:
                 raise _error(code)
             answers.append(body)
         return answers[:-1]
 
-    def _exchange(self, requests: Sequence[Request], flags: int) -> Iterator[tuple[int, int, bytes]]:
+    def _exchange(self, kind: int, bodies: Sequence[bytes], flags: int) -> Iterator[tuple[int, int, bytes]]:
         """Send requests in one packet; give position, errno and body of every answer up to the end of the last one's.
 
         ``flags`` are the last request's.  What ends one has an errno, which is 0 when it was done.
         """
-        first, last = self._sequence, len(requests) - 1
-        self._sequence = first + len(requests) & _SEQUENCE
+        first, last = self._sequence, len(bodies) - 1
+        self._sequence = first + len(bodies) & _SEQUENCE
         packet: list[bytes] = []
-        for position, (kind, body) in enumerate(requests):
-            more = flags if position == last else 0
-            sequence = first + position & _SEQUENCE
-            packet += _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST | more, sequence, 0), body
+        for position, body in enumerate(bodies):
+            asked = _REQUEST | (flags if position == last else 0)
+            packet += _HEADER.pack(_HEADER.size + len(body), kind, asked, first + position & _SEQUENCE, 0), body
         self._socket.send(b"".join(packet))
         while True:
-            for kind, sequence, body in messages(_receive(self._socket)):
+            for answer, sequence, body in messages(_receive(self._socket)):
                 position = sequence - first & _SEQUENCE
                 if position > last:
                     continue  # the answer to a request that was given up
-                end = kind in (_ERROR, _DONE)
+                end = answer in (_ERROR, _DONE)
                 yield position, -int.from_bytes(body[:4], sys.byteorder, signed=True) if end else 0, body
                 if end and position == last:
                     return
@@ -172,8 +173,11 @@ class Netlink:
 class Monitor:
     """A socket that hears what happens; the kernel sends each message in a packet of its own."""
 
-    def __init__(self, protocol: int, *, groups: int = 0) -> None:
+    def __init__(self, protocol: int, *, groups: int = 0, keep: list[Instruction] | None = None) -> None:
+        """Hear from ``groups`` what the filter keeps, or all."""
         self._socket = _open(protocol, groups)
+        if keep:
+            attach_filter(self._socket, keep)
         self._socket.settimeout(0)
 
     def close(self) -> None:

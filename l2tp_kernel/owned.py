@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from l2tp_kernel.links import Link
     from l2tp_kernel.schema import Plane, PweParam
 
 
@@ -25,8 +24,6 @@ class Pwe(NamedTuple):
     """The administrative state."""
     bridge: int = 0
     """Index of what has the name of its bridge; 0 if there is nothing, or it wants none."""
-    there: Link | None = None
-    """The interface as last seen, None since it was set."""
 
 
 class Owned:

@@ -5,6 +5,8 @@ A bad file raises :class:`BadPolicy` with every mistake in it, each with the fil
 
 from __future__ import annotations
 
+import fnmatch
+import functools
 import ipaddress
 import os
 import pwd
@@ -12,7 +14,6 @@ import re
 import stat
 import tomllib
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from l2tp_kernel.schema import Listener, PweParam, Reason
@@ -86,7 +87,12 @@ def _check_address(octets: bytes, prefixes: tuple[Prefix, ...], key: str) -> Non
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    return _one_of(patterns).fullmatch(name) is not None
+
+
+@functools.cache
+def _one_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(fnmatch.translate, patterns)) or "(?!)")
 
 
 def load(path: Path) -> Policy:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from l2tp_kernel import bridges, mtu
 from l2tp_kernel.catalogue import Line
-from l2tp_kernel.journal import log
+from l2tp_kernel.journal import log, together
 from l2tp_kernel.links import Setting
 from l2tp_kernel.owned import Owned, Pwe
 from l2tp_kernel.plane import Interface
@@ -26,7 +26,7 @@ from l2tp_kernel.wire import Refused
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from l2tp_kernel.links import Links
+    from l2tp_kernel.links import Link, Links
     from l2tp_kernel.plane import ControlSocket, ForwardingPlane
     from l2tp_kernel.policy import Policy
     from l2tp_kernel.wire import Deletion
@@ -159,7 +159,8 @@ class Registry:
     def listing(self) -> list[list[tuple[object, ...]]]:
         """Give what LIST answers."""
         listeners = [(*astuple(each.listener), handle) for handle, each in self._listeners.items()]
-        return [listeners, [_fields(self._as_it_is(each)) for each in self._owned]]
+        links = self._links.all()
+        return [listeners, [_fields(self._as_it_is(each, links.get(each.number))) for each in self._owned]]
 
     def stats(self, interfaces: Iterable[str]) -> list[tuple[object, ...]]:
         """Give what STATS answers."""
@@ -185,15 +186,14 @@ class Registry:
             pwe = self._owned.numbered(number)
             if pwe and link and link.up != pwe.up:
                 link = self._links.find(number)  # noqa: PLW2901  # what goes is told as down first
-            if pwe is None:
+            if pwe is None or (link and link.up == pwe.up):
                 continue
             if link:
-                self._owned.put(pwe._replace(up=link.up, there=link))
+                self._owned.put(pwe._replace(up=link.up))
             else:
                 gone.append(pwe)
                 self._owned.pop(pwe.param.interface)
-            if link is None or link.up != pwe.up:
-                news.append((pwe.param.interface, link.up if link else None))
+            news.append((pwe.param.interface, link.up if link else None))
         self._remove(gone)
         bridges.follow(self._owned, self._links, changed, policy)
         return news
@@ -205,9 +205,9 @@ class Registry:
         for plane in self._planes.values():
             plane.close()
 
-    def _as_it_is(self, pwe: Pwe) -> PweParam:
-        """Give the parameters of a pseudowire, with what is otherwise on its interface."""
-        param, there = pwe.param, pwe.there
+    def _as_it_is(self, pwe: Pwe, there: Link | None) -> PweParam:
+        """Give the parameters of a pseudowire, with what is otherwise on its interface, if that is there."""
+        param = pwe.param
         mtu = there.mtu if there and there.mtu != pwe.mtu else param.mtu
         as_set = not param.bridge or (pwe.bridge and (there is None or there.master == pwe.bridge))
         bridge = param.bridge if as_set else self._links.name(there.master) if there and there.master else ""
@@ -265,6 +265,7 @@ class Registry:
             raise Refused(Reason.MALFORMED, "a local address that is not the listener's")
         return listener
 
+    @together()
     def _carry_out(self, batch: _Batch) -> None:
         """Make and set what waits, and take back what fails."""
         wishes = list(batch.waiting.values())
@@ -277,8 +278,7 @@ class Registry:
         for wish, each in pairs:
             number = each.number if isinstance(each, Interface) else 0
             error = each if isinstance(each, OSError) else next(errors)
-            outcome = self._undo(wish, error, number) if error else self._remember(wish, number)
-            batch.outcomes[wish.position] = outcome
+            batch.outcomes[wish.position] = self._undo(wish, error, number) if error else self._remember(wish, number)
 
     def _make(self, wishes: list[_Wish]) -> list[Interface | OSError]:
         """Have sessions made and changed, by the plane of each; those that are as wanted stay as they are."""

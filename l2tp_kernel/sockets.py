@@ -15,6 +15,7 @@ import contextlib
 import ctypes
 import socket
 import struct
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,9 +42,14 @@ _SO_ATTACH_REUSEPORT_CBPF = 51
 
 # Classic BPF, each instruction (code, jump if true, jump if false, operand).
 _LOAD_OCTET, _LOAD_WORD, _LOAD_WORD_AT_X, _LOAD_HEADER_LENGTH_TO_X = 0x30, 0x20, 0x40, 0xB1
+_SET_TO, _SET_X_TO = 0x00, 0x01
 _JUMP_IF_SET, _JUMP_IF_EQUAL, _RETURN = 0x45, 0x15, 0x06
 _ALL = 0xFFFFFFFF
 _T_BIT = 0x80
+_KIND_OF_NETLINK = 4 if sys.byteorder == "little" else 5
+"""Where the lower octet of a netlink message's kind is."""
+_FIND_ATTRIBUTE = 0xFFFFF000 + 12
+"""Loaded from there: where the first netlink attribute of kind X is from offset A on, or 0 (SKF_AD_NLATTR)."""
 
 Instruction = tuple[int, int, int, int]
 DROP: Instruction = (_RETURN, 0, 0, 0)
@@ -137,6 +143,26 @@ def keep_with_t_bit(offset: int) -> list[Instruction]:
 def keep_octet(offset: int, value: int) -> list[Instruction]:
     """Make a filter that keeps only what has this octet at ``offset``."""
     return [(_LOAD_OCTET, 0, 0, offset), (_JUMP_IF_EQUAL, 0, 1, value), (_RETURN, 0, 0, _ALL), DROP]
+
+
+def drop_without(attribute: int, offset: int, *, kind: int, word: int) -> list[Instruction]:
+    """Make a filter that drops of one kind of netlink messages those without ``attribute`` from ``offset`` on.
+
+    It keeps them where any, but not every bit is set in the 32 bits at ``word``.
+    """
+    return [
+        (_LOAD_OCTET, 0, 0, _KIND_OF_NETLINK),
+        (_JUMP_IF_EQUAL, 0, 7, kind),
+        (_LOAD_WORD, 0, 0, word),
+        (_JUMP_IF_EQUAL, 1, 0, 0),
+        (_JUMP_IF_EQUAL, 0, 4, _ALL),
+        (_SET_X_TO, 0, 0, attribute),
+        (_SET_TO, 0, 0, offset),
+        (_LOAD_WORD, 0, 0, _FIND_ATTRIBUTE),
+        (_JUMP_IF_EQUAL, 1, 0, 0),
+        (_RETURN, 0, 0, _ALL),
+        DROP,
+    ]
 
 
 def attach_filter(sock: socket.socket, program: list[Instruction]) -> None:

@@ -154,13 +154,11 @@ def _record(kind: type[T], *checks: Check[object]) -> Check[T]:
     def check(value: object) -> T:
         if type(value) is not tuple or len(value) != len(checks):
             raise _malformed(f"the {len(checks)} fields of {kind.__name__}")
-        checked: list[object] = []
+        at = -1
         try:
-            for check_one, one in zip(checks, value, strict=True):
-                checked.append(check_one(one))  # its length tells which one was refused
+            return kind(*[check_one(value[at := number]) for number, check_one in enumerate(checks)])
         except Refused as no:
-            raise Refused(no.reason, f"{names[len(checked)]}: {no}") from None
-        return kind(*checked)
+            raise Refused(no.reason, f"{names[at]}: {no}") from None
 
     return check
 

@@ -34,7 +34,7 @@ HERE, THERE = address("127.0.0.1"), address("127.0.0.2")
 def kernel(monkeypatch: pytest.MonkeyPatch) -> MemoryKernel:
     made = MemoryKernel()
     monkeypatch.setattr(netlink, "_open", made.open)
-    monkeypatch.setattr(kernelplane, "_index", made.index)
+    monkeypatch.setattr(Links, "number", lambda _, name: made.index(name))
     return made
 
 
@@ -117,15 +117,10 @@ def test_one_that_fails_fails_alone_and_leaves_nothing(kernel: MemoryKernel, lin
 def test_an_interface_that_goes_at_once_leaves_nothing(
     kernel: MemoryKernel, linux: KernelPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernelplane, "_index", lambda _: 0)
+    monkeypatch.setattr(Links, "number", lambda *_: 0)
     assert codes(linux.set([wanted()])) == [errno.ENODEV]
     assert not kernel.sessions
     assert not kernel.tunnels
-
-
-def test_the_index_of_an_interface_is_the_systems() -> None:
-    assert kernelplane._index("lo") == socket.if_nametoindex("lo")
-    assert kernelplane._index("none") == 0
 
 
 def test_a_change_that_fails_is_told_and_the_old_one_comes_back_when_asked_for(

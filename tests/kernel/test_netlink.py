@@ -18,7 +18,7 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 from l2tp_kernel import links, netlink
 from l2tp_kernel.links import Link, Links, Setting, Traffic
 from l2tp_kernel.netlink import BURST, Monitor, Netlink
-from tests.support.netns import namespace, veth_pair
+from tests.support.netns import namespace, poll, veth_pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,16 +60,12 @@ def test_requests_for_interfaces() -> None:
         18,
         expected("00 00 0000 00000000 00000000 00000000  0800 1d00 08000000  0800 0300 70773000"),
     )
-    assert links.set_link(Setting(5)) == (16, expected("00 00 0000 05000000 00000000 00000000"))
-    assert links.set_link(Setting(5, mtu=1400, up=True, master=9, label="ours")) == (
-        16,
-        expected(
-            "00 00 0000 05000000 01000000 010000000800 0400 78050000  0900 1400 6f75727300 000000  0800 0a00 09000000"
-        ),
+    assert links.set_link(Setting(5)) == expected("00 00 0000 05000000 00000000 00000000")
+    assert links.set_link(Setting(5, mtu=1400, up=True, master=9, label="ours")) == expected(
+        "00 00 0000 05000000 01000000 010000000800 0400 78050000  0900 1400 6f75727300 000000  0800 0a00 09000000"
     )
-    assert links.set_link(Setting(5, up=False, master=0)) == (
-        16,
-        expected("00 00 0000 05000000 00000000 01000000  0800 0a00 00000000"),
+    assert links.set_link(Setting(5, up=False, master=0)) == expected(
+        "00 00 0000 05000000 00000000 01000000  0800 0a00 00000000"
     )
 
 
@@ -81,9 +77,9 @@ def test_requests_for_routes() -> None:
     )  # fmt: skip
 
 
-def decoded(kind: Any, request: netlink.Request) -> Any:
-    """A request as pyroute2 reads it."""
-    message = kind((16 + len(request.body)).to_bytes(4, "little") + bytes(12) + request.body)
+def decoded(kind: Any, body: bytes) -> Any:
+    """The body of a request as pyroute2 reads it."""
+    message = kind((16 + len(body)).to_bytes(4, "little") + bytes(12) + body)
     message.decode()
     return message
 
@@ -93,9 +89,9 @@ def test_pyroute2_reads_our_requests() -> None:
     assert (message["index"], message["flags"], message["change"]) == (7, 1, 1)
     names = ("IFLA_MTU", "IFLA_MASTER", "IFLA_IFALIAS")
     assert [message.get_attr(name) for name in names] == [1400, 3, "l2tp-kernel"]
-    message = decoded(ifinfmsg, links.get_link("pw0"))
+    message = decoded(ifinfmsg, links.get_link("pw0").body)
     assert (message.get_attr("IFLA_IFNAME"), message.get_attr("IFLA_EXT_MASK")) == ("pw0", 8)
-    message = decoded(rtmsg, links.get_route(bytes([192, 0, 2, 1]), bytes([192, 0, 2, 2])))
+    message = decoded(rtmsg, links.get_route(bytes([192, 0, 2, 1]), bytes([192, 0, 2, 2])).body)
     assert (message["family"], message["dst_len"], message["src_len"]) == (socket.AF_INET, 32, 32)
     assert (message.get_attr("RTA_DST"), message.get_attr("RTA_SRC")) == ("192.0.2.1", "192.0.2.2")
 
@@ -145,9 +141,29 @@ def test_links_are_found_by_name_and_index(open_links: Links) -> None:
     assert again is not None
     assert again.name == "outer"
     assert open_links.name(outer.number) == "outer"
-    assert (open_links.find("none"), open_links.find(4711), open_links.name(4711)) == (None, None, "")
+    assert open_links.number("outer") == outer.number
+    assert (open_links.find("none"), open_links.find(4711)) == (None, None)
+    assert (open_links.name(4711), open_links.number("none")) == ("", 0)
     assert {each.name for each in open_links.all().values()} >= {"lo", "outer"}
     assert open_links.all()[outer.number].label == ""
+
+
+@pytest.mark.root
+def test_an_mtu_is_news_only_of_what_linux_knows_by_its_kind(host: Namespace, open_links: Links) -> None:
+    outer = index(open_links, "outer")
+    for name in ("lo", "outer"):  # lo has no kind, like the interfaces of l2tp_eth, and veth is one
+        host.ip(f"link set {name} mtu 1400")
+    assert set(poll(open_links.changes, "news")) == {outer}
+
+
+@pytest.mark.root
+def test_up_and_down_is_news_of_every_interface(host: Namespace, open_links: Links) -> None:
+    loopback = index(open_links, "lo")
+    for up in (False, True, False):
+        host.ip(f"link set lo {'up' if up else 'down'}")
+        link = poll(open_links.changes, "news")[loopback]
+        assert link
+        assert link.up is up
 
 
 @pytest.mark.root
@@ -287,11 +303,11 @@ def answer(sequence: int, code: int, kind: int = 2) -> bytes:
 
 def test_what_is_not_answered_failed_and_a_late_answer_is_no_other_ones() -> None:
     with closing(Deaf(0.1)) as deaf:
-        errors = deaf.burst([netlink.Request(16, b"")] * 3)
+        errors = deaf.burst(16, [b""] * 3)
         assert [type(error) for error in errors] == [TimeoutError] * 3
         late = [answer(sequence, errno.EPERM) for sequence in range(3)]
         deaf.kernel.send(b"".join([*late, answer(3, 0)]))
-        assert deaf.burst([netlink.Request(16, b"")]) == [None]
+        assert deaf.burst(16, [b""]) == [None]
 
 
 def test_sequence_numbers_begin_again() -> None:
@@ -305,7 +321,7 @@ def test_sequence_numbers_begin_again() -> None:
 
         there = threading.Thread(target=kernel)
         there.start()
-        first, second = deaf.burst([netlink.Request(16, b"")] * 2)
+        first, second = deaf.burst(16, [b""] * 2)
         there.join()
         assert first is None
         assert second is not None
