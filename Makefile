@@ -88,9 +88,9 @@ bench-sessions: ## Ten thousand sessions: setting them up, showing them, and who
 	@$(PYTHON) tools/prepare.py
 	@$(BIN)/python -m bench.sessions
 
-bench-kernel: ## Sessions per second of the helper beside bare netlink and ip -batch, in the guest (root on Debian)
+bench-kernel: ## Sessions per second of the helper beside bare netlink and ip -batch, in guests (root on Debian)
 	@$(PYTHON) tools/prepare.py
-	@$(BIN)/python -m tests.guest.boot --module bench.kernel $(ROUNDS)
+	@$(BIN)/python -m bench.kernel $(ROUNDS)
 
 clean: ## Remove environments, caches and the demo's output
 	rm -rf .venv .venv-debian .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \
