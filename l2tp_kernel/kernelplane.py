@@ -132,14 +132,15 @@ class KernelPlane:
         found: dict[object, _Tunnel] = {}
         wanted: dict[str, genl.Session] = {}
         for param in params:
-            try:
-                tunnel = found.get(param.ends) or self._find_tunnel(param) or self._open_tunnel(param)
-            except OSError as error:
-                outcomes[param.interface] = error
-                continue
-            found[param.ends] = tunnel
-            tunnel.listener = param.listener
-            wanted[param.interface] = _session(tunnel.number, param)
+            ends = param.ends
+            if ends not in found:
+                try:
+                    found[ends] = self._find_tunnel(param) or self._open_tunnel(param)
+                except OSError as error:
+                    outcomes[param.interface] = error
+                    continue
+                found[ends].listener = param.listener
+            wanted[param.interface] = _session(found[ends].number, param)
         known = {interface: self._sessions[interface].number for interface in wanted if interface in self._sessions}
         errors = self._genl.carry_out(
             [

@@ -7,7 +7,7 @@ import fcntl
 import os
 import socket
 import struct
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from l2tp_kernel import netlink
@@ -200,10 +200,15 @@ def set_link(setting: Setting) -> bytes:
     if setting.mtu is not None:
         body += netlink.u32(_IFLA_MTU, setting.mtu)
     if setting.label is not None:
-        body += netlink.text(_IFLA_IFALIAS, setting.label)
+        body += _alias(setting.label)
     if setting.master is not None:
         body += netlink.u32(_IFLA_MASTER, setting.master)
     return body
+
+
+@cache  # there are two
+def _alias(label: str) -> bytes:
+    return netlink.text(_IFLA_IFALIAS, label)
 
 
 def get_route(peer: bytes, source: bytes) -> Request:

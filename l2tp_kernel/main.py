@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import resource
 import sys
 from pathlib import Path
@@ -50,6 +51,7 @@ def main() -> int:
 
 
 def _serve(policy: policies.Policy, policy_file: Path, directory: Path) -> None:
+    gc.set_threshold(100_000)  # what is made stays for long, is much, and has no cycles: to look for them takes long
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # one descriptor for each TAP
     privileges.keep()

@@ -68,7 +68,7 @@ class Policy:
 
     def check_interface(self, param: PweParam, *, others: int) -> None:
         """Check the interface of a pseudowire beside ``others`` that exist already."""
-        if not _matches(param.interface, self.interfaces):
+        if not _one_of(self.interfaces).fullmatch(param.interface):
             raise Refused(Reason.POLICY, f"{param.interface} is not in [interfaces] names")
         self.check_bridge(param)
         if others >= self.maximum:
@@ -76,7 +76,7 @@ class Policy:
 
     def check_bridge(self, param: PweParam) -> None:
         """Check a pseudowire's bridge, if it is to have one."""
-        if param.bridge and not _matches(param.bridge, self.bridges):
+        if param.bridge and not _one_of(self.bridges).fullmatch(param.bridge):
             raise Refused(Reason.POLICY, f"{param.bridge} is not in [bridges] names")
 
 
@@ -84,10 +84,6 @@ def _check_address(octets: bytes, prefixes: tuple[Prefix, ...], key: str) -> Non
     size, address = len(octets), int.from_bytes(octets)
     if not any(size == prefix.size and address & prefix.mask == prefix.network for prefix in prefixes):
         raise Refused(Reason.POLICY, f"{ipaddress.ip_address(octets)} is not in {key}")
-
-
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return _one_of(patterns).fullmatch(name) is not None
 
 
 @functools.cache

@@ -271,8 +271,7 @@ class Registry:
         wishes = list(batch.waiting.values())
         batch.waiting.clear()
         batch.sessions.clear()
-        made = self._make(wishes)
-        pairs = list(zip(wishes, made, strict=True))
+        pairs = list(zip(wishes, self._make(wishes), strict=True))
         settings = [wish.setting(each) for wish, each in pairs if isinstance(each, Interface)]
         errors = iter(self._links.configure(settings))
         for wish, each in pairs:
@@ -323,5 +322,6 @@ class Registry:
             plane.delete([each.param.interface for each in pwes if each.plane is kind])
 
 
+@functools.lru_cache  # many pseudowires have one peer
 def _text(address: bytes) -> str:
     return socket.inet_ntop(socket.AF_INET if len(address) == 4 else socket.AF_INET6, address)

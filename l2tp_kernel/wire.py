@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from operator import call
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import msgpack
@@ -154,11 +155,11 @@ def _record(kind: type[T], *checks: Check[object]) -> Check[T]:
     def check(value: object) -> T:
         if type(value) is not tuple or len(value) != len(checks):
             raise _malformed(f"the {len(checks)} fields of {kind.__name__}")
-        at = -1
+        rest = iter(value)
         try:
-            return kind(*[check_one(value[at := number]) for number, check_one in enumerate(checks)])
+            return kind(*map(call, checks, rest))
         except Refused as no:
-            raise Refused(no.reason, f"{names[at]}: {no}") from None
+            raise Refused(no.reason, f"{names[-1 - len(list(rest))]}: {no}") from None
 
     return check
 
