@@ -1,19 +1,20 @@
-"""Those who make sessions of Linux's own L2TP: ``python -m bench.contestants NAME COUNT...`` in the guest.
+"""Those who make sessions of Linux's own L2TP: ``python -m bench.contestants COUNT...`` in the guest.
 
 Each makes the same sessions of one tunnel over UDP, each with cookies of 8 octets and an interface with a name, in a
-fresh network namespace with IPv6 off for new interfaces.  The clock runs from the first octet sent to the last one
-received, and what was made is counted afterwards.  Nothing is removed: Linux takes far longer for that than to make it,
-and would be at it while the next ones are measured.
+network namespace of its own with IPv6 off for new interfaces.  They take turns, a chunk of 250 sessions at a time and
+each time in another order, so that what the machine does besides, and all that is there already, slows down all of them
+alike.  A contestant's clock runs from the first octet of a chunk sent to the last one received.  The first chunk is not
+counted: under emulation code is slow when it runs for the first time.  What was made is counted at the end.  Nothing is
+removed: Linux takes far longer for that than to make it.
 
 helper
-    A client asks l2tp-kernel by SET_PWE_PARAM, 256 sessions a request, one request after the other.  The helper reads
-    and checks them against contract, policy and ownership, asks for the path's MTU, makes the tunnel and the sessions,
-    sets MTU, label and up, follows what the kernel tells, logs a line for each, and answers.  The requests were packed
-    before.
+    A client asks l2tp-kernel by SET_PWE_PARAM, one request a chunk.  The helper reads and checks them against contract,
+    policy and ownership, asks for the path's MTU, makes the sessions, sets MTU, label and up, follows what the kernel
+    tells, logs a line for each, and answers.  The requests were packed before.
 burst
-    The same in the kernel without any check, answer or line: a tunnel, then 200 SESSION_CREATE a sendmsg, then 200
-    RTM_NEWLINK a sendmsg that set MTU, label and up, the last message of each acknowledged.  Messages are packed while
-    the clock runs, with one struct.pack each.
+    The same in the kernel without any check, answer or line: 250 SESSION_CREATE in one sendmsg, then 250 RTM_NEWLINK in
+    one that set MTU, label and up, the last message of each acknowledged.  Messages are packed while the clock runs,
+    with one struct.pack each.
 burst, no label
     The same without label.
 burst, create only
@@ -21,7 +22,7 @@ burst, create only
 ip -batch
     One iproute2 process, with its start, that reads ``l2tp add session`` and ``link set ... mtu ... up`` for each.
 
-``tcp`` instead is no contestant: TCP runs through one pseudowire, on each forwarding plane.
+Without COUNT TCP runs through one pseudowire, on each forwarding plane.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from typing import TYPE_CHECKING
 
 import msgpack
 
-from l2tp_kernel.schema import MAX_BATCH, Encapsulation, Listener, Plane, PweParam, Verb
+from l2tp_kernel.schema import Encapsulation, Listener, Plane, PweParam, Verb
 from tests.guest.ends import helpers, iperf3, join, ping
 from tests.kernel.helper import POLICY, running
 from tests.support.helper_client import result
@@ -53,103 +54,90 @@ TIMES = 3
 """That TCP is measured."""
 MTU = 1442
 """What remains of 1,500 octets beside IPv4, UDP, L2TP with a cookie of 8 octets, and Ethernet."""
-MESSAGES = 200
-"""In one sendmsg of a burst."""
+CHUNK = 250
 OURS, THEIRS = b"ourcooki", b"theircoo"
-KEPT: list[socket.socket] = []
-"""Sockets that keep tunnels there."""
+KEPT: list[object] = []
+"""What keeps tunnels there: sockets, and those who have them."""
 NAMESPACES = contextlib.ExitStack()
 """Those in which sessions were made."""
 _NETLINK_GENERIC = 16
 
 
-def names(count: int) -> Iterator[tuple[int, str]]:
-    """Give number and interface of each session."""
-    return ((number, f"pw{number}") for number in range(1, count + 1))
+def names(chunk: int) -> Iterator[tuple[int, str]]:
+    """Give number and interface of each session of a chunk."""
+    return ((number, f"pw{number}") for number in range(1 + CHUNK * chunk, 1 + CHUNK * (chunk + 1)))
 
 
-def helper(host: Namespace, count: int) -> float:
+def helper(host: Namespace, chunks: int) -> Iterator[float]:
     """Ask l2tp-kernel."""
-    policy = POLICY.replace("maximum = 4", f"maximum = {count}")
+    policy = POLICY.replace("maximum = 4", f"maximum = {chunks * CHUNK}")
     made = Path(tempfile.mkdtemp())
     with running(host, made, policy=policy) as started, started.client() as client:
         local, peer = bytes([192, 0, 2, 1]), bytes([192, 0, 2, 2])
         wanted = Listener(Plane.KERNEL, Encapsulation.UDP, local, 1701)
-        handle, _, control = client.open_listener(wanted)
-        params = [
-            PweParam(
-                plane=Plane.AUTO, interface=name, listener=handle, local_address=bytes(4), peer_address=peer,
-                peer_port=1701, local_connection_id=1, peer_connection_id=2, local_session_id=number,
-                peer_session_id=number, local_cookie=OURS, peer_cookie=THEIRS, receive_sublayer=0, send_sublayer=0,
-                receive_sequencing=0, send_sequencing=0, mtu=0, bridge="", up=True,
-            )
-            for number, name in names(count)
-        ]  # fmt: skip
-        frames = [
-            msgpack.packb(
-                [
-                    client.sequence + 1 + number,
-                    Verb.SET_PWE_PARAM,
-                    list(map(astuple, params[start : start + MAX_BATCH])),
-                ]
-            )
-            for number, start in enumerate(range(0, count, MAX_BATCH))
-        ]
-        answers = []
-        began = time.perf_counter()
-        for frame in frames:
+        handle, _, _control = client.open_listener(wanted)
+        for chunk in range(chunks):
+            params = [
+                PweParam(
+                    plane=Plane.AUTO, interface=name, listener=handle, local_address=bytes(4), peer_address=peer,
+                    peer_port=1701, local_connection_id=1, peer_connection_id=2, local_session_id=number,
+                    peer_session_id=number, local_cookie=OURS, peer_cookie=THEIRS, receive_sublayer=0,
+                    send_sublayer=0, receive_sequencing=0, send_sequencing=0, mtu=0, bridge="", up=True,
+                )
+                for number, name in names(chunk)
+            ]  # fmt: skip
+            frame = msgpack.packb([client.sequence + 1 + chunk, Verb.SET_PWE_PARAM, list(map(astuple, params))])
+            began = time.perf_counter()
             client.send(frame)
-            answers.append(client.receive(600))
-        seconds = time.perf_counter() - began
-        outcomes = [outcome for answer in answers if answer for outcome in answer[2]]
-        if [result(outcome)[1] for outcome in outcomes] != [MTU] * count:
-            raise RuntimeError(f"not what was wanted: {outcomes[:1]}")
-        client.read_tunnels()
-        KEPT.extend([control, *client.tunnels.values()])
-        client.tunnels.clear()
-        started.process.kill()
-    return seconds
+            answer = client.receive(600)
+            seconds = time.perf_counter() - began
+            if not answer or [result(outcome)[1] for outcome in answer[2]] != [MTU] * CHUNK:
+                raise RuntimeError(f"not what was wanted: {answer}")
+            yield seconds
 
 
-def burst(host: Namespace, count: int) -> float:
+def burst(host: Namespace, chunks: int) -> Iterator[float]:
     """Make sessions, then set MTU, label and up."""
-    return _burst(host, count, settle=struct.Struct("=BxHiII HH16s HHI HH11sx"), label=(15, 20, b"l2tp-kernel"))
+    return _burst(host, chunks, settle=struct.Struct("=BxHiII HH16s HHI HH11sx"), label=(15, 20, b"l2tp-kernel"))
 
 
-def without_label(host: Namespace, count: int) -> float:
+def without_label(host: Namespace, chunks: int) -> Iterator[float]:
     """Make sessions, then set MTU and up."""
-    return _burst(host, count, settle=struct.Struct("=BxHiII HH16s HHI"))
+    return _burst(host, chunks, settle=struct.Struct("=BxHiII HH16s HHI"))
 
 
-def create_only(host: Namespace, count: int) -> float:
+def create_only(host: Namespace, chunks: int) -> Iterator[float]:
     """Make sessions."""
-    return _burst(host, count)
+    return _burst(host, chunks)
 
 
-def _burst(host: Namespace, count: int, settle: struct.Struct | None = None, label: tuple[object, ...] = ()) -> float:
+def _burst(
+    host: Namespace, chunks: int, settle: struct.Struct | None = None, label: tuple[object, ...] = ()
+) -> Iterator[float]:
     with host.inside():
         tunnel = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         genl = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_GENERIC)
         route = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
     KEPT.append(tunnel)
+    create = struct.Struct("=BBxx HHI HHI HHI HHH2x HH16s HHB3x HH8s HH8s")
     with genl, route:
         tunnel.bind(("192.0.2.1", 1701))
         tunnel.connect(("192.0.2.2", 1701))
         family = _family(genl)
-        began = time.perf_counter()
         _send(genl, family, [struct.pack("=BBxx HHI HHI HHB3x HHH2x HHI", 1, 1, 8, 9, 1, 8, 10, 2, 5, 7, 3, 6, 2, 0,
                                          8, 23, tunnel.fileno())])  # fmt: skip
-        create = struct.Struct("=BBxx HHI HHI HHI HHH2x HH16s HHB3x HH8s HH8s")
-        sessions = [
-            create.pack(5, 1, 8, 9, 1, 8, 11, number, 8, 12, number, 6, 1, 5, 20, 8, name.encode(), 5, 5, 0,
-                        12, 15, THEIRS, 12, 16, OURS)
-            for number, name in names(count)
-        ]  # fmt: skip
-        _send(genl, family, sessions)
-        if settle:
-            settings = [settle.pack(0, 0, 0, 1, 1, 20, 3, name.encode(), 8, 4, MTU, *label) for _, name in names(count)]
-            _send(route, 16, settings)
-        return time.perf_counter() - began
+        for chunk in range(chunks):
+            began = time.perf_counter()
+            sessions = [
+                create.pack(5, 1, 8, 9, 1, 8, 11, number, 8, 12, number, 6, 1, 5, 20, 8, name.encode(), 5, 5, 0,
+                            12, 15, THEIRS, 12, 16, OURS)
+                for number, name in names(chunk)
+            ]  # fmt: skip
+            _send(genl, family, sessions)
+            if settle:
+                given = (0, 0, 0, 1, 1, 20, 3), (8, 4, MTU, *label)
+                _send(route, 16, [settle.pack(*given[0], name.encode(), *given[1]) for _, name in names(chunk)])
+            yield time.perf_counter() - began
 
 
 def _family(genl: socket.socket) -> int:
@@ -160,34 +148,32 @@ def _family(genl: socket.socket) -> int:
 
 
 def _send(sock: socket.socket, kind: int, bodies: Sequence[bytes]) -> None:
-    """Send messages, MESSAGES at a time, and wait for the acknowledgement of the last one of each time."""
+    """Send messages in one sendmsg, and wait for the acknowledgement of the last one."""
     header = struct.Struct("=IHHII")
-    for start in range(0, len(bodies), MESSAGES):
-        part = bodies[start : start + MESSAGES]
-        flags = [1] * (len(part) - 1) + [5]
-        packed = (header.pack(16 + len(body), kind, flag, 1, 0) + body for flag, body in zip(flags, part, strict=True))
-        sock.sendall(b"".join(packed))
-        (code,) = struct.unpack_from("=i", sock.recv(1 << 16), 16)
-        if code:
-            raise OSError(-code, os.strerror(-code))
+    flags = [1] * (len(bodies) - 1) + [5]
+    packed = (header.pack(16 + len(body), kind, flag, 1, 0) + body for flag, body in zip(flags, bodies, strict=True))
+    sock.sendall(b"".join(packed))
+    (code,) = struct.unpack_from("=i", sock.recv(1 << 16), 16)
+    if code:
+        raise OSError(-code, os.strerror(-code))
 
 
-def batch(host: Namespace, count: int) -> float:
+def batch(host: Namespace, chunks: int) -> Iterator[float]:
     """Have iproute2 do it."""
-    ends = "local 192.0.2.1 remote 192.0.2.2 udp_sport 1701 udp_dport 1701"
-    lines = [f"l2tp add tunnel tunnel_id 1 peer_tunnel_id 2 encap udp {ends}"]
-    for number, name in names(count):
-        lines.append(
+    host.ip("l2tp add tunnel tunnel_id 1 peer_tunnel_id 2 encap udp "
+            "local 192.0.2.1 remote 192.0.2.2 udp_sport 1701 udp_dport 1701")  # fmt: skip
+    for chunk in range(chunks):
+        lines = [
             f"l2tp add session name {name} tunnel_id 1 session_id {number} peer_session_id {number} "
-            f"cookie {THEIRS.hex()} peer_cookie {OURS.hex()} l2spec_type none"
-        )
-        lines.append(f"link set {name} mtu {MTU} up")
-    began = time.perf_counter()
-    host.run("ip", "-batch", "-", text_input="\n".join(lines), timeout=600)
-    return time.perf_counter() - began
+            f"cookie {THEIRS.hex()} peer_cookie {OURS.hex()} l2spec_type none\nlink set {name} mtu {MTU} up"
+            for number, name in names(chunk)
+        ]
+        began = time.perf_counter()
+        host.run("ip", "-batch", "-", text_input="\n".join(lines), timeout=600)
+        yield time.perf_counter() - began
 
 
-CONTESTANTS: dict[str, Callable[[Namespace, int], float]] = {
+CONTESTANTS: dict[str, Callable[[Namespace, int], Iterator[float]]] = {
     "helper": helper,
     "burst": burst,
     "burst, no label": without_label,
@@ -196,21 +182,33 @@ CONTESTANTS: dict[str, Callable[[Namespace, int], float]] = {
 }
 
 
-def sessions() -> int:
+def made() -> int:
     """Count the sessions of the whole machine: each one uses the module."""
     return int(Path("/sys/module/l2tp_eth/refcnt").read_text())
 
 
-def measure(name: str, count: int) -> float:
-    """Have one contestant make sessions in a namespace that stays, and look at what it made."""
-    host, _ = NAMESPACES.enter_context(veth_pair("bench"))
-    host.run("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6")
-    before = sessions()
-    seconds = CONTESTANTS[name](host, count)
-    shown = host.ip(f"link show pw{count}")
-    whole = name != "burst, create only"
-    if sessions() - before != count or (whole and (f"mtu {MTU} " not in shown or ",UP" not in shown)):
-        raise RuntimeError(f"not what was wanted: {sessions() - before} sessions, {shown}")
+def measure(count: int) -> dict[str, float]:
+    """Have every contestant make sessions in namespaces that stay; give the seconds of each."""
+    chunks = 1 + count // CHUNK
+    before = made()
+    hosts = {name: NAMESPACES.enter_context(veth_pair("bench"))[0] for name in CONTESTANTS}
+    for host in hosts.values():
+        host.run("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6")
+    makers = {name: CONTESTANTS[name](host, chunks) for name, host in hosts.items()}
+    seconds = dict.fromkeys(CONTESTANTS, 0.0)
+    order = list(CONTESTANTS)
+    for chunk in range(chunks):
+        for name in order:
+            took = next(makers[name])
+            seconds[name] += took if chunk else 0
+        order.append(order.pop(0))
+    for name, host in hosts.items():
+        shown = host.ip(f"link show pw{chunks * CHUNK}")
+        if name != "burst, create only" and (f"mtu {MTU} " not in shown or ",UP" not in shown):
+            raise RuntimeError(f"not what was wanted: {shown}")
+    if made() - before != chunks * CHUNK * len(CONTESTANTS):
+        raise RuntimeError(f"not what was wanted: {made() - before} sessions")
+    KEPT.extend(makers.values())
     return seconds
 
 
@@ -228,10 +226,11 @@ def throughput(plane: Plane) -> float:
 
 def main() -> None:
     """Print a line for each figure."""
-    name, *counts = sys.argv[1:]
-    for count in map(int, counts):
-        print(f"{name}: {count} sessions in {measure(name, count):.3f} s", flush=True)
-    for plane in (Plane.KERNEL, Plane.USERSPACE) if name == "tcp" else ():
+    counts = [int(each) for each in sys.argv[1:]]
+    for count in counts:
+        for name, seconds in measure(count).items():
+            print(f"{name}: {count} sessions in {seconds:.3f} s", flush=True)
+    for plane in () if counts else (Plane.KERNEL, Plane.USERSPACE):
         rates = [throughput(plane) for _ in range(TIMES)]
         print(f"TCP, {plane.name.lower()} plane: {statistics.median(rates):.0f} Mbit/s, median of {TIMES}", flush=True)
     os._exit(0)  # what was made ends with the guest

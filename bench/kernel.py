@@ -1,8 +1,7 @@
 """How fast sessions of Linux's own L2TP come up: ``python -m bench.kernel [ROUNDS [COUNT...]]`` (root on Debian).
 
-Every contestant of :mod:`bench.contestants` makes the sessions once a round, each time in another order and in a guest
-of its own, freshly booted: what an earlier one has left makes a kernel slower for the next.  Medians and ratios to the
-burst are of one run.
+Each round is a guest of its own, freshly booted, in which all of :mod:`bench.contestants` take turns.  Printed are
+medians of the rounds, and of the ratios to the burst of the same round.
 """
 
 from __future__ import annotations
@@ -11,8 +10,6 @@ import re
 import statistics
 import subprocess
 import sys
-
-from bench.contestants import CONTESTANTS
 
 ROUNDS = 3
 COUNTS = (1000, 5000)
@@ -29,26 +26,24 @@ def guest(*words: str) -> str:
 
 
 def main() -> None:
-    """Print medians, and ratios to the burst."""
-    guest("tcp")
+    """Print medians."""
+    guest()
     rounds, *counts = [int(each) for each in sys.argv[1:]] or [ROUNDS]
     counts = counts or list(COUNTS)
-    seconds: dict[tuple[str, int], list[float]] = {}
-    order = list(CONTESTANTS)
+    seconds: dict[int, dict[str, list[float]]] = {count: {} for count in counts}
     for _ in range(rounds):
-        for name in order:
-            for count, took in re.findall(r": (\d+) sessions in (\S+) s", guest(name, *map(str, counts))):
-                seconds.setdefault((name, int(count)), []).append(float(took))
-        order.append(order.pop(0))
-    for count in counts:
+        for name, count, took in re.findall(
+            r"^(.+): (\d+) sessions in (\S+) s$", guest(*map(str, counts)), re.MULTILINE
+        ):
+            seconds[int(count)].setdefault(name, []).append(float(took))
+    for count, contestants in seconds.items():
         print(f"\n| {count:,} sessions, {rounds} rounds | seconds, median (range) | sessions/s | of the burst |")
         print("|---|---|---|---|")
-        burst = statistics.median(seconds["burst", count])
-        for name in CONTESTANTS:
-            values = seconds[name, count]
+        for name, values in contestants.items():
             median = statistics.median(values)
+            ratio = statistics.median(burst / each for burst, each in zip(contestants["burst"], values, strict=True))
             spread = f"{median:.2f} ({min(values):.2f} to {max(values):.2f})"
-            print(f"| {name} | {spread} | {count / median:.0f} | {burst / median:.2f} |")
+            print(f"| {name} | {spread} | {count / median:.0f} | {ratio:.2f} |")
 
 
 if __name__ == "__main__":

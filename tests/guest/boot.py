@@ -65,6 +65,8 @@ PACKAGES = {
 
 SECONDS, SECONDS_FULL = 2100, 5400
 """After which the guest is ended."""
+MEMORY, MEMORY_MODULE = "3G", "8G"
+"""Of the guest: a session takes 100 KB of the kernel's, and a benchmark makes tens of thousands."""
 PATIENCE = 8
 """How many times longer than usual the tests wait in there."""
 LAST_WORDS = 40
@@ -121,7 +123,8 @@ def main() -> int:
     compile_all(python, settings, [] if module else rest)
     empty(RESULTS)
     command = rest[1:] if module else [*pytest, *rest]
-    ended = boot(image, [python, "-m", *command], settings, SECONDS_FULL if full or module else SECONDS)
+    seconds, memory = (SECONDS_FULL, MEMORY_MODULE) if module else (SECONDS_FULL if full else SECONDS, MEMORY)
+    ended = boot(image, [python, "-m", *command], settings, seconds, memory)
     print(f"guest: {time.monotonic() - began:.0f} s in all", flush=True)
     if report and REPORT.exists():
         shutil.copy(REPORT, report[-1])
@@ -190,7 +193,7 @@ def empty(directory: Path) -> None:
             path.unlink()
 
 
-def boot(image: Path, command: list[str], settings: dict[str, str], seconds: float) -> bool:
+def boot(image: Path, command: list[str], settings: dict[str, str], seconds: float, memory: str) -> bool:
     """Run a command in the guest, its output here; whether it ended in time."""
     script = RESULTS / "inside.sh"
     words = " ".join(f"{name}={value}" for name, value in settings.items())
@@ -202,7 +205,7 @@ def boot(image: Path, command: list[str], settings: dict[str, str], seconds: flo
     with subprocess.Popen(
         [
             HERE / "venv" / "bin" / "vng", "--run", image, "--force-9p", "--disable-kvm", "--cpus", "2",
-            "--memory", "3G", "--rodir=/mnt=/", f"--rwdir={RESULTS}", "--append", KERNEL_OPTIONS,
+            "--memory", memory, "--rodir=/mnt=/", f"--rwdir={RESULTS}", "--append", KERNEL_OPTIONS,
             f"--qemu-opts=-serial file:{CONSOLE}", "--", f"sh {shlex.quote(str(script))}",
         ],
         env={**os.environ, "PATH": programs},
