@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from l2tp_kernel import netlink
 from l2tp_kernel.netlink import Request, integer, octets, text, u8, u16, u32
+from l2tp_kernel.sockets import keep_octet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,10 +98,11 @@ class L2tp:
     def __init__(self) -> None:
         with contextlib.ExitStack() as undo:
             self._netlink = undo.enter_context(contextlib.closing(netlink.Netlink(_NETLINK_GENERIC)))
-            self._monitor = undo.enter_context(contextlib.closing(netlink.Monitor(_NETLINK_GENERIC)))
+            deletions = netlink.Monitor(_NETLINK_GENERIC, keep=keep_octet(netlink.HEADER, _TUNNEL_DELETE))
+            self._monitor = undo.enter_context(contextlib.closing(deletions))
             # Asking for the family loads the module.
             self._family, group = read_family(self._netlink.ask(Request(_CONTROLLER, get_family())))
-            self._monitor.join(group, command=_TUNNEL_DELETE)
+            self._monitor.join(group)
             undo.pop_all()
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from l2tp_kernel import netlink
-from l2tp_kernel.netlink import Request
+from l2tp_kernel.netlink import HEADER, Request
 from l2tp_kernel.sockets import drop_without
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ _SIOCGIFNAME, _SIOCGIFINDEX = 0x8910, 0x8933
 
 _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, mask of flags to change
 _CHANGE = struct.Struct("=4xH10xBxxxi")  # of struct nlmsghdr the kind of message, of ifinfomsg family and index
-_HEADER = 16  # octets of struct nlmsghdr
-_NEWS = drop_without(_IFLA_LINKINFO, _HEADER + _LINK.size, kind=_RTM_NEWLINK, word=_HEADER + 12)
+_NEWS = drop_without(_IFLA_LINKINFO, HEADER + _LINK.size, kind=_RTM_NEWLINK, word=HEADER + 12)
 """What changes flags, removes, or is of a kind with a name, such as bridges.
 
 Three messages come for each session that is made, and this leaves one of them.
@@ -185,7 +184,7 @@ class Links:
             kind, family, number = _CHANGE.unpack_from(packet)
             if family == socket.AF_UNSPEC:  # bridges tell of their ports in a family of their own
                 latest[number] = packet if kind == _RTM_NEWLINK else None
-        return {number: Link(packet[_HEADER:]) if packet else None for number, packet in latest.items()}
+        return {number: Link(packet[HEADER:]) if packet else None for number, packet in latest.items()}
 
 
 def get_link(which: str | int) -> Request:

@@ -13,7 +13,7 @@ import struct
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from l2tp_kernel.sockets import attach_filter, keep_octet, set_buffers
+from l2tp_kernel.sockets import attach_filter, set_buffers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,6 +30,8 @@ ANSWER_SECONDS = 5
 _ERROR, _DONE = 2, 3
 _REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
 _HEADER = struct.Struct("=IHHII")  # length, kind, flags, sequence number, port
+HEADER = _HEADER.size
+"""Octets before the body of a message."""
 _ATTRIBUTE, _U8, _U16, _U32 = (struct.Struct(f"=HH{value}") for value in ("", "B3x", "H2x", "I"))
 _ATTRIBUTE_KIND = 0x3FFF  # without the flags for nested ones and for network byte order
 _SEQUENCE = 0xFFFFFFFF
@@ -188,9 +190,8 @@ class Monitor:
         """Readable when there are news."""
         return self._socket.fileno()
 
-    def join(self, group: int, *, command: int) -> None:
-        """Hear of a generic netlink group only messages with this command."""
-        attach_filter(self._socket, keep_octet(_HEADER.size, command))
+    def join(self, group: int) -> None:
+        """Hear from a group of generic netlink too."""
         self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
 
     def packets(self) -> list[bytes]:

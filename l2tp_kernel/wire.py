@@ -155,7 +155,7 @@ def _record(kind: type[T], *checks: Check[object]) -> Check[T]:
     def check(value: object) -> T:
         if type(value) is not tuple or len(value) != len(checks):
             raise _malformed(f"the {len(checks)} fields of {kind.__name__}")
-        rest = iter(value)
+        rest = iter(value)  # how much is left tells which one was refused
         try:
             return kind(*map(call, checks, rest))
         except Refused as no:
