@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
 import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 from l2tp_kernel import links, netlink
 from l2tp_kernel.links import Link, Links, Setting, Traffic
 from l2tp_kernel.netlink import BURST, Monitor, Netlink
+from l2tp_kernel.sockets import attach_filter
 from tests.support.netns import namespace, poll, veth_pair
 
 if TYPE_CHECKING:
@@ -146,6 +148,25 @@ def test_links_are_found_by_name_and_index(open_links: Links) -> None:
     assert (open_links.name(4711), open_links.number("none")) == ("", 0)
     assert {each.name for each in open_links.all().values()} >= {"lo", "outer"}
     assert open_links.all()[outer.number].label == ""
+
+
+@pytest.mark.parametrize("kind", [links._RTM_NEWLINK, 17])
+@pytest.mark.parametrize("changed", [0, 1, 0xFFFFFFFF])
+@pytest.mark.parametrize("known_by_a_kind", [False, True])
+def test_what_the_filter_of_links_drops(kind: int, changed: int, known_by_a_kind: bool) -> None:  # noqa: FBT001  # a case
+    described = netlink.octets(18, netlink.text(1, "bridge")) if known_by_a_kind else b""
+    body = struct.pack("=BxHiII", 0, 1, 5, 1, changed) + netlink.text(3, "pw0") + described
+    message = struct.pack("=IHHII", 16 + len(body), kind, 0, 0, 0) + body
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, theirs:
+        attach_filter(ours, links._NEWS)
+        ours.settimeout(0)
+        theirs.send(message)
+        if kind == links._RTM_NEWLINK and changed != 1 and not known_by_a_kind:
+            with pytest.raises(BlockingIOError):
+                ours.recv(1000)
+        else:
+            assert ours.recv(1000) == message
 
 
 @pytest.mark.root
