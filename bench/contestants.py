@@ -55,9 +55,10 @@ TIMES = 3
 MTU = 1442
 """What remains of 1,500 octets beside IPv4, UDP, L2TP with a cookie of 8 octets, and Ethernet."""
 CHUNK = 250
+"""Sessions that are made at a time; a COUNT is rounded up to whole ones."""
 OURS, THEIRS = b"ourcooki", b"theircoo"
-KEPT: list[object] = []
-"""What keeps tunnels there: sockets, and those who have them."""
+KEPT: list[Iterator[float]] = []
+"""Those who have made sessions, and hold the sockets that keep them there."""
 NAMESPACES = contextlib.ExitStack()
 """Those in which sessions were made."""
 _NETLINK_GENERIC = 16
@@ -71,8 +72,8 @@ def names(chunk: int) -> Iterator[tuple[int, str]]:
 def helper(host: Namespace, chunks: int) -> Iterator[float]:
     """Ask l2tp-kernel."""
     policy = POLICY.replace("maximum = 4", f"maximum = {chunks * CHUNK}")
-    made = Path(tempfile.mkdtemp())
-    with running(host, made, policy=policy) as started, started.client() as client:
+    directory = Path(tempfile.mkdtemp())
+    with running(host, directory, policy=policy) as started, started.client() as client:
         local, peer = bytes([192, 0, 2, 1]), bytes([192, 0, 2, 2])
         wanted = Listener(Plane.KERNEL, Encapsulation.UDP, local, 1701)
         handle, _, _control = client.open_listener(wanted)
@@ -118,7 +119,6 @@ def _burst(
         tunnel = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         genl = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_GENERIC)
         route = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
-    KEPT.append(tunnel)
     create = struct.Struct("=BBxx HHI HHI HHI HHH2x HH16s HHB3x HH8s HH8s")
     with genl, route:
         tunnel.bind(("192.0.2.1", 1701))
@@ -135,8 +135,10 @@ def _burst(
             ]  # fmt: skip
             _send(genl, family, sessions)
             if settle:
-                given = (0, 0, 0, 1, 1, 20, 3), (8, 4, MTU, *label)
-                _send(route, 16, [settle.pack(*given[0], name.encode(), *given[1]) for _, name in names(chunk)])
+                settings = [
+                    settle.pack(0, 0, 0, 1, 1, 20, 3, name.encode(), 8, 4, MTU, *label) for _, name in names(chunk)
+                ]
+                _send(route, 16, settings)
             yield time.perf_counter() - began
 
 
@@ -187,9 +189,9 @@ def made() -> int:
     return int(Path("/sys/module/l2tp_eth/refcnt").read_text())
 
 
-def measure(count: int) -> dict[str, float]:
-    """Have every contestant make sessions in namespaces that stay; give the seconds of each."""
-    chunks = 1 + count // CHUNK
+def measure(counted: int) -> dict[str, float]:
+    """Have every contestant make some chunks in namespaces that stay, after one that does not count; give seconds."""
+    chunks = 1 + counted
     before = made()
     hosts = {name: NAMESPACES.enter_context(veth_pair("bench"))[0] for name in CONTESTANTS}
     for host in hosts.values():
@@ -227,9 +229,9 @@ def throughput(plane: Plane) -> float:
 def main() -> None:
     """Print a line for each figure."""
     counts = [int(each) for each in sys.argv[1:]]
-    for count in counts:
-        for name, seconds in measure(count).items():
-            print(f"{name}: {count} sessions in {seconds:.3f} s", flush=True)
+    for chunks in (-(-count // CHUNK) for count in counts):
+        for name, seconds in measure(chunks).items():
+            print(f"{name}: {chunks * CHUNK} sessions in {seconds:.3f} s", flush=True)
     for plane in () if counts else (Plane.KERNEL, Plane.USERSPACE):
         rates = [throughput(plane) for _ in range(TIMES)]
         print(f"TCP, {plane.name.lower()} plane: {statistics.median(rates):.0f} Mbit/s, median of {TIMES}", flush=True)

@@ -29,13 +29,11 @@ def main() -> None:
     """Print medians."""
     guest()
     rounds, *counts = [int(each) for each in sys.argv[1:]] or [ROUNDS]
-    counts = counts or list(COUNTS)
-    seconds: dict[int, dict[str, list[float]]] = {count: {} for count in counts}
+    seconds: dict[int, dict[str, list[float]]] = {}
     for _ in range(rounds):
-        for name, count, took in re.findall(
-            r"^(.+): (\d+) sessions in (\S+) s$", guest(*map(str, counts)), re.MULTILINE
-        ):
-            seconds[int(count)].setdefault(name, []).append(float(took))
+        said = guest(*map(str, counts or COUNTS))
+        for name, count, took in re.findall(r"^(.+): (\d+) sessions in (\S+) s$", said, re.MULTILINE):
+            seconds.setdefault(int(count), {}).setdefault(name, []).append(float(took))
     for count, contestants in seconds.items():
         print(f"\n| {count:,} sessions, {rounds} rounds | seconds, median (range) | sessions/s | of the burst |")
         print("|---|---|---|---|")

@@ -123,8 +123,8 @@ def main() -> int:
     compile_all(python, settings, [] if module else rest)
     empty(RESULTS)
     command = rest[1:] if module else [*pytest, *rest]
-    seconds, memory = (SECONDS_FULL, MEMORY_MODULE) if module else (SECONDS_FULL if full else SECONDS, MEMORY)
-    ended = boot(image, [python, "-m", *command], settings, seconds, memory)
+    seconds = SECONDS_FULL if full or module else SECONDS
+    ended = boot(image, [python, "-m", *command], settings, seconds, MEMORY_MODULE if module else MEMORY)
     print(f"guest: {time.monotonic() - began:.0f} s in all", flush=True)
     if report and REPORT.exists():
         shutil.copy(REPORT, report[-1])
